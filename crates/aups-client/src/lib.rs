@@ -1,0 +1,1 @@
+//! The subscriber SDK: enrol, subscribe, obtain keys, open, filter

@@ -1,0 +1,147 @@
+//! Who may read, as data: what the policy decision point found out and the KTM keeps.
+
+use crate::id::ScopeId;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, time::Duration};
+use thiserror::Error;
+
+/// Authenticated encryption of a message. The number stands in the header.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+#[repr(u8)]
+pub enum Suite {
+    /// AES-256-GCM (NIST SP 800-38D).
+    #[default]
+    Aes256Gcm = 1,
+    /// ChaCha20-Poly1305 (RFC 8439).
+    ChaCha20Poly1305 = 2,
+}
+
+/// A suite that this version does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("unknown suite `{0}`: this version knows aes-256-gcm (1) and chacha20-poly1305 (2)")]
+pub struct UnknownSuite(String);
+
+impl From<Suite> for u8 {
+    fn from(suite: Suite) -> Self {
+        suite as Self
+    }
+}
+
+impl TryFrom<u8> for Suite {
+    type Error = UnknownSuite;
+    fn try_from(number: u8) -> Result<Self, UnknownSuite> {
+        match number {
+            1 => Ok(Self::Aes256Gcm),
+            2 => Ok(Self::ChaCha20Poly1305),
+            _ => Err(UnknownSuite(number.to_string())),
+        }
+    }
+}
+
+impl FromStr for Suite {
+    type Err = UnknownSuite;
+    fn from_str(name: &str) -> Result<Self, UnknownSuite> {
+        match name {
+            "aes-256-gcm" => Ok(Self::Aes256Gcm),
+            "chacha20-poly1305" => Ok(Self::ChaCha20Poly1305),
+            _ => Err(UnknownSuite(name.into())),
+        }
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aes256Gcm => "aes-256-gcm",
+            Self::ChaCha20Poly1305 => "chacha20-poly1305",
+        })
+    }
+}
+
+/// What a message carries besides the ciphertext: bits of the header.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// An Ed25519 signature of the NOS follows the tag.
+    pub const SIGNED: Self = Self(1);
+    /// The plaintext is padded.
+    pub const PADDED: Self = Self(2);
+
+    /// From the byte of the header; `None` if a bit is set that this version does not know.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        if bits & !(Self::SIGNED.0 | Self::PADDED.0) == 0 { Some(Self(bits)) } else { None }
+    }
+
+    /// The byte of the header.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether every flag of `other` is set here.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// What must be done when an item is sealed, because a policy that lets somebody read it says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Obligations {
+    /// Sign each message.
+    pub sign: bool,
+    /// Pad each plaintext to a multiple of so many bytes; 0 is no padding.
+    pub pad_bytes: u16,
+}
+
+impl Obligations {
+    /// The header flags that these demand.
+    pub const fn flags(self) -> Flags {
+        let signed = if self.sign { Flags::SIGNED } else { Flags::NONE };
+        let padded = if self.pad_bytes > 0 { Flags::PADDED } else { Flags::NONE };
+        signed.union(padded)
+    }
+}
+
+/// Who may read and under which key terms: the residual of the policies for an item whose reader is unknown.
+///
+/// Made by the policy decision point, kept in the KTM's scope record. The residuals are canonical texts: one policy a
+/// line, sorted; they are evaluated again for each reader who asks for a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScopeSpec {
+    /// SHA-256 over all the rest, the realm and the canonicaliser's version.
+    pub id: ScopeId,
+    /// The residual for a reader that is an app.
+    pub app: Box<str>,
+    /// The residual for a reader that is a user.
+    pub user: Box<str>,
+    /// What must be done when sealing.
+    pub obligations: Obligations,
+    /// How to seal.
+    pub suite: Suite,
+    /// How long a key lives, in milliseconds: 1 s to the KTM's root period.
+    pub life_ms: u64,
+}
+
+impl ScopeSpec {
+    /// The header flags that a message of this scope must carry.
+    pub const fn flags(&self) -> Flags {
+        self.obligations.flags()
+    }
+
+    /// How long a key lives.
+    pub const fn life(&self) -> Duration {
+        Duration::from_millis(self.life_ms)
+    }
+}

@@ -1,0 +1,1 @@
+//! The Keys Topics Manager: roots, scopes, epochs, bumps, publisher slots

@@ -1,0 +1,1 @@
+//! Who may read what: admission, decisions, scopes and filter coverage on Cedar. No I/O

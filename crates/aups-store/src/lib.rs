@@ -1,0 +1,1 @@
+//! What must survive: the versioned store and the ingest queue
