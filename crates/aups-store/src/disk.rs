@@ -1,0 +1,212 @@
+//! A directory of ours on disk: locked for one process, of a known format, holding a fjall database that can be opened
+//! anew after the disk failed.
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+use thiserror::Error;
+
+/// How long to wait for the lock: a killed predecessor may still be dying.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// Threads that flush and compact. Not one: fjall's only worker would wait for itself when its queue of requests is full.
+const WORKERS: usize = 2;
+/// Open files kept for reading tables.
+const OPEN_FILES_MAX: usize = 64;
+/// Size of all journals above which fjall flushes what holds the oldest; fjall's least.
+const JOURNALS_BYTES: u64 = 64 << 20;
+
+const FORMAT_FILE: &str = "format";
+const FORMAT_FILE_NEW: &str = "format.new";
+const LOCK_FILE: &str = "lock";
+const DATABASE_DIR: &str = "db";
+/// Written by fjall as the last step of making a database.
+const DATABASE_COMPLETE: &str = "version";
+
+/// Why a directory could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{} is in use by another process: stop that first, or choose another data directory", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It holds another format, or something that is not ours.
+    #[error("{} holds {found}, and this program reads and writes {expected:?}: run the program that wrote it, or choose another data directory", path.display())]
+    Format {
+        /// The directory.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+        /// What this program reads and writes.
+        expected: &'static str,
+    },
+    /// The disk, or the rights on it.
+    #[error("cannot open {}", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database in it.
+    #[error("cannot open the database in {}; if the disk is well, restore a backup", path.display())]
+    Database {
+        /// The directory.
+        path: PathBuf,
+        /// What fjall said.
+        source: Box<fjall::Error>,
+    },
+}
+
+/// What lies in a directory, and how much memory it may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    /// Name and version of the format.
+    pub format: &'static str,
+    /// The keyspaces, in the order of [`Tables::keyspaces`].
+    pub keyspaces: [&'static str; 2],
+    /// Bytes of recent writes kept in memory per keyspace before they become a table.
+    pub memtable_bytes: u64,
+    /// Bytes of table blocks kept in memory.
+    pub cache_bytes: u64,
+}
+
+/// An open database.
+pub(crate) struct Tables {
+    pub db: Database,
+    pub keyspaces: [Keyspace; 2],
+}
+
+/// The directory. Dropping it unlocks.
+pub(crate) struct Disk {
+    path: PathBuf,
+    layout: Layout,
+    /// None between a failed attempt to open anew and the next.
+    tables: RwLock<Option<Tables>>,
+    _lock: File,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("path", &self.path).field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
+impl Disk {
+    /// Opens the directory, making it at first. Blocks: for seconds if another process has it or a long journal is replayed.
+    pub(crate) fn open(path: &Path, layout: Layout) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { path: path.to_owned(), source };
+        create_private_dir(path).map_err(failed)?;
+        let lock = lock(path)?;
+        check_format(path, layout.format)?;
+        let tables = open_tables(path, layout)?;
+        Ok(Self { path: path.to_owned(), layout, tables: RwLock::new(Some(tables)), _lock: lock })
+    }
+
+    /// Reads. What was answered as written is seen, also while the disk refuses to write.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Tables) -> fjall::Result<T>) -> fjall::Result<T> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        read(tables.as_ref().ok_or(fjall::Error::Poisoned)?)
+    }
+
+    /// Writes a batch, on disk before it returns. After an error it is unknown whether the batch was written, but for
+    /// [`fjall::Error::Poisoned`]: it was not. Either way nothing more is written before [`Disk::reopen`].
+    pub(crate) fn write(&self, fill: impl FnOnce(&mut OwnedWriteBatch, &[Keyspace; 2])) -> fjall::Result<()> {
+        self.read(|tables| {
+            let mut batch = tables.db.batch().durability(Some(PersistMode::SyncData));
+            fill(&mut batch, &tables.keyspaces);
+            batch.commit()
+        })
+    }
+
+    /// Opens the database anew. fjall refuses to write for ever after a write failed, so that nobody trusts a page
+    /// cache that the disk did not take; what is on disk decides then.
+    pub(crate) fn reopen(&self) -> Result<(), OpenError> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        *tables = None;
+        *tables = Some(open_tables(&self.path, self.layout)?);
+        Ok(())
+    }
+}
+
+fn create_private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Io { path: path.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(path.join(LOCK_FILE)).map_err(failed)?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+    Err(OpenError::Locked { path: path.to_owned() })
+}
+
+/// Refuses what another version wrote; marks an empty directory as ours.
+fn check_format(path: &Path, format: &'static str) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Io { path: path.to_owned(), source };
+    let refused = |found: String| OpenError::Format { path: path.to_owned(), found, expected: format };
+    match fs::read_to_string(path.join(FORMAT_FILE)) {
+        Ok(text) if text.trim_end() == format => Ok(()),
+        Ok(text) => Err(refused(format!("the format {:?}", text.trim_end()))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(refused("an unreadable format".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            for entry in fs::read_dir(path).map_err(failed)? {
+                let name = entry.map_err(failed)?.file_name();
+                if name != LOCK_FILE && name != FORMAT_FILE_NEW {
+                    return Err(refused(format!("{} and no format file", name.display())));
+                }
+            }
+            write_format(path, format).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn write_format(path: &Path, format: &str) -> io::Result<()> {
+    let new = path.join(FORMAT_FILE_NEW);
+    let mut file = File::create(&new)?;
+    writeln!(file, "{format}")?;
+    file.sync_all()?;
+    fs::rename(new, path.join(FORMAT_FILE))?;
+    File::open(path)?.sync_all()
+}
+
+fn open_tables(path: &Path, layout: Layout) -> Result<Tables, OpenError> {
+    let database = path.join(DATABASE_DIR);
+    // fjall cannot go on where a kill interrupted it in making a database. Nothing was ever answered from that one.
+    let interrupted = database.exists() && !database.join(DATABASE_COMPLETE).exists();
+    if interrupted {
+        fs::remove_dir_all(&database).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    }
+    open_database(&database, layout)
+        .map_err(|source| OpenError::Database { path: path.to_owned(), source: Box::new(source) })
+}
+
+fn open_database(path: &Path, layout: Layout) -> fjall::Result<Tables> {
+    let db = Database::builder(path)
+        .cache_size(layout.cache_bytes)
+        .worker_threads(WORKERS)
+        .max_cached_files(Some(OPEN_FILES_MAX))
+        .max_journaling_size(JOURNALS_BYTES)
+        .open()?;
+    let options = || KeyspaceCreateOptions::default().max_memtable_size(layout.memtable_bytes);
+    let [first, second] = layout.keyspaces;
+    let keyspaces = [db.keyspace(first, options)?, db.keyspace(second, options)?];
+    Ok(Tables { db, keyspaces })
+}
