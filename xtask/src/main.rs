@@ -1,1 +1,51 @@
-fn main() {}
+//! The project's own commands, run as `cargo xtask <command>`: one way to do a thing, the same for people and for CI.
+
+mod command;
+mod deny;
+mod layers;
+mod packages;
+mod test;
+mod vectors;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+The project's own commands.
+
+usage: cargo xtask <command>
+
+commands:
+  test              everything that CI runs: installs what the tests need (it says so first), then formatting,
+                    layers, clippy with warnings denied, rustdoc, doc tests, unit and integration tests
+  layers            only the rules on what a crate may depend on (ARCHITECTURE.md)
+  vectors           writes testvectors/ again from the code
+  vectors --check   fails if that changes anything
+  help              this text
+
+exit codes: 0 done, 1 failed, 2 usage";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["test"] => test::run(),
+        ["layers"] => layers::run().and_then(|()| deny::run()),
+        ["vectors"] => vectors::write(),
+        ["vectors", "--check"] => vectors::check(),
+        ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            eprintln!("unknown: `cargo xtask {}`\n\n{USAGE}", other.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
