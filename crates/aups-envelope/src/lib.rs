@@ -1,1 +1,30 @@
-//! The sealed message of AUPS: formats, key schedule, key requests, acceptance rules. The only crate that calls cryptography
+//! The sealed message of AUPS, its keys, and how keys are asked for and given: everything that is cryptography.
+//!
+//! In the order of a message's life: a key ([`schedule`], [`key`]) seals ([`seal`]) a plaintext into a message
+//! ([`message`]).
+//! Around them stand keys at rest ([`wrap`]), signatures ([`sign`]) and secrets as types ([`secret`]).
+//!
+//! The byte layouts and formulas are written down in `docs/protocol.md`, with vectors in `testvectors/`.
+//!
+//! INVARIANT: no I/O, no clock, no async; time is an argument. Randomness comes from the operating system through
+//! [`hash::random`] and [`secret::Secret::random`] only. No other crate of ours names a cryptography crate.
+#![warn(missing_docs)]
+
+pub mod key;
+pub mod schedule;
+pub mod sign;
+pub mod wrap;
+
+pub mod b64;
+pub mod hash;
+pub mod secret;
+
+mod aead;
+mod hkdf;
+
+pub use hash::{constant_time_eq, random, sha256};
+pub use key::{KeyEntry, KeyEntryError, KeyTerms};
+pub use schedule::Validity;
+pub use secret::{KeyT, Secret, SecretBytes};
+pub use sign::{BadSignature, SigningKey, VerifyingKey, VerifyingKeyError, realm_id};
+pub use wrap::{Kek, WrapError};

@@ -1,0 +1,51 @@
+//! Canonical base64url without padding (RFC 4648 sections 5 and 3.5): one text per byte string.
+
+use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use thiserror::Error;
+
+/// A text that is not canonical base64url without padding.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("not canonical base64url without padding")]
+pub struct B64Error;
+
+impl From<DecodeError> for B64Error {
+    fn from(_: DecodeError) -> Self {
+        Self
+    }
+}
+
+/// Bytes as text.
+pub fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Text as bytes. Refuses padding, other alphabets, and trailing bits that are not zero.
+pub fn decode(text: &str) -> Result<Vec<u8>, B64Error> {
+    Ok(URL_SAFE_NO_PAD.decode(text)?)
+}
+
+/// Text as so many bytes.
+pub fn decode_array<const N: usize>(text: &str) -> Result<[u8; N], B64Error> {
+    decode(text)?.try_into().map_err(|_| B64Error)
+}
+
+/// Length of the text for so many bytes.
+pub(crate) const fn text_len(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
+}
+
+/// Writes the text into `out`, which must be exactly [`text_len`] long.
+pub(crate) fn encode_into(bytes: &[u8], out: &mut [u8]) {
+    debug_assert_eq!(out.len(), text_len(bytes.len()));
+    // Cannot fail: the buffer is long enough by construction.
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, out);
+    debug_assert!(written.is_ok());
+}
+
+/// Text, given as bytes, as bytes.
+pub(crate) fn decode_ascii(text: &[u8]) -> Result<Vec<u8>, B64Error> {
+    Ok(URL_SAFE_NO_PAD.decode(text)?)
+}
+
+#[cfg(test)]
+mod tests;
