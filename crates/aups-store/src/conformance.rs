@@ -16,9 +16,9 @@ async fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
     store.list(prefix).await.unwrap().0.into_iter().map(|(key, _)| key).collect()
 }
 
-fn committed(revision: Revision, changes: &[(&str, Option<&str>)]) -> Option<Event> {
+fn committed(revision: Revision, changes: &[(&str, Option<&str>)]) -> Event {
     let changed = |(key, text): &(&str, Option<&str>)| Changed { key: (*key).to_owned(), value: text.map(value) };
-    Some(Event::Committed { revision, changes: changes.iter().map(changed).collect() })
+    Event::Committed { revision, changes: changes.iter().map(changed).collect() }
 }
 
 async fn a_value_is_read_back_with_the_revision_that_wrote_it(store: Arc<dyn Store>) {
@@ -119,7 +119,7 @@ async fn a_list_names_the_revision_to_watch_from(store: Arc<dyn Store>) {
     put(&*store, "a", "1").await;
     let (_, revision) = store.list("").await.unwrap();
     let next = put(&*store, "a", "2").await;
-    assert_eq!(store.watch("", revision).next().await, committed(next, &[("a", Some("2"))]));
+    assert_eq!(store.watch("", revision).next().await, Some(committed(next, &[("a", Some("2"))])));
 }
 
 async fn one_of_many_creators_wins(store: Arc<dyn Store>) {
@@ -178,16 +178,16 @@ async fn a_watch_sees_transactions_whole_in_order_under_its_prefix(store: Arc<dy
         Change::delete("scope/absent", Expect::Any),
     ];
     let second = store.commit(both).await.unwrap();
-    assert_eq!(watch.next().await, committed(first, &[("scope/1", Some("a"))]));
-    assert_eq!(watch.next().await, committed(second, &[("scope/1", None), ("scope/2", Some("b"))]));
+    assert_eq!(watch.next().await, Some(committed(first, &[("scope/1", Some("a"))])));
+    assert_eq!(watch.next().await, Some(committed(second, &[("scope/1", None), ("scope/2", Some("b"))])));
 }
 
 async fn a_watch_resumes_after_the_revision_it_is_given(store: Arc<dyn Store>) {
     let start = store.list("").await.unwrap().1;
     let first = put(&*store, "a", "1").await;
     let second = put(&*store, "b", "2").await;
-    assert_eq!(store.watch("", start).next().await, committed(first, &[("a", Some("1"))]));
-    assert_eq!(store.watch("", first).next().await, committed(second, &[("b", Some("2"))]));
+    assert_eq!(store.watch("", start).next().await, Some(committed(first, &[("a", Some("1"))])));
+    assert_eq!(store.watch("", first).next().await, Some(committed(second, &[("b", Some("2"))])));
 }
 
 async fn a_watch_wakes_for_what_comes_later(store: Arc<dyn Store>) {
@@ -195,7 +195,7 @@ async fn a_watch_wakes_for_what_comes_later(store: Arc<dyn Store>) {
     let waiting = tokio::spawn(async move { watch.next().await });
     put(&*store, "unrelated", "x").await;
     let revision = put(&*store, "a", "1").await;
-    assert_eq!(waiting.await.unwrap(), committed(revision, &[("a", Some("1"))]));
+    assert_eq!(waiting.await.unwrap(), Some(committed(revision, &[("a", Some("1"))])));
 }
 
 async fn a_refused_transaction_is_seen_by_nobody(store: Arc<dyn Store>) {
@@ -203,7 +203,7 @@ async fn a_refused_transaction_is_seen_by_nobody(store: Arc<dyn Store>) {
     let mut watch = store.watch("", start);
     assert!(store.put_if("a", value("2"), Expect::Absent).await.unwrap_err().is_conflict());
     let next = put(&*store, "b", "3").await;
-    assert_eq!(watch.next().await, committed(next, &[("b", Some("3"))]));
+    assert_eq!(watch.next().await, Some(committed(next, &[("b", Some("3"))])));
 }
 
 async fn a_watcher_that_fell_behind_is_told_so(store: Arc<dyn Store>) {
@@ -217,7 +217,7 @@ async fn a_watcher_that_fell_behind_is_told_so(store: Arc<dyn Store>) {
     assert_eq!(slow.next().await, None);
     let (_, revision) = store.list("").await.unwrap();
     let next = put(&*store, "a", "2").await;
-    assert_eq!(store.watch("", revision).next().await, committed(next, &[("a", Some("2"))]));
+    assert_eq!(store.watch("", revision).next().await, Some(committed(next, &[("a", Some("2"))])));
 }
 
 async fn a_revision_from_another_history_is_not_waited_for(store: Arc<dyn Store>) {
@@ -229,7 +229,7 @@ async fn a_watch_ends_with_its_store(store: Arc<dyn Store>) {
     let mut watch = store.watch("", 0);
     let revision = put(&*store, "a", "1").await;
     drop(store);
-    assert_eq!(watch.next().await, committed(revision, &[("a", Some("1"))]));
+    assert_eq!(watch.next().await, Some(committed(revision, &[("a", Some("1"))])));
     assert_eq!(watch.next().await, None);
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 use thiserror::Error;
+use tokio::task;
 
 /// How long to wait for the lock: a killed predecessor may still be dying.
 const LOCK_ATTEMPTS: u32 = 20;
@@ -68,11 +69,11 @@ pub enum OpenError {
 
 /// What lies in a directory, and how much memory it may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Layout {
+pub(crate) struct Layout<const N: usize> {
     /// Name and version of the format.
     pub format: &'static str,
     /// The keyspaces, in the order of [`Tables::keyspaces`].
-    pub keyspaces: [&'static str; 2],
+    pub keyspaces: [&'static str; N],
     /// Bytes of recent writes kept in memory per keyspace before they become a table.
     pub memtable_bytes: u64,
     /// Bytes of table blocks kept in memory.
@@ -80,29 +81,29 @@ pub(crate) struct Layout {
 }
 
 /// An open database.
-pub(crate) struct Tables {
+pub(crate) struct Tables<const N: usize> {
     pub db: Database,
-    pub keyspaces: [Keyspace; 2],
+    pub keyspaces: [Keyspace; N],
 }
 
 /// The directory. Dropping it unlocks.
-pub(crate) struct Disk {
+pub(crate) struct Disk<const N: usize> {
     path: PathBuf,
-    layout: Layout,
+    layout: Layout<N>,
     /// None between a failed attempt to open anew and the next.
-    tables: RwLock<Option<Tables>>,
+    tables: RwLock<Option<Tables<N>>>,
     _lock: File,
 }
 
-impl std::fmt::Debug for Disk {
+impl<const N: usize> std::fmt::Debug for Disk<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Disk").field("path", &self.path).field("layout", &self.layout).finish_non_exhaustive()
     }
 }
 
-impl Disk {
+impl<const N: usize> Disk<N> {
     /// Opens the directory, making it at first. Blocks: for seconds if another process has it or a long journal is replayed.
-    pub(crate) fn open(path: &Path, layout: Layout) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, layout: Layout<N>) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Io { path: path.to_owned(), source };
         create_private_dir(path).map_err(failed)?;
         let lock = lock(path)?;
@@ -112,16 +113,21 @@ impl Disk {
     }
 
     /// Reads. What was answered as written is seen, also while the disk refuses to write.
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&Tables) -> fjall::Result<T>) -> fjall::Result<T> {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Tables<N>) -> fjall::Result<T>) -> fjall::Result<T> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         read(tables.as_ref().ok_or(fjall::Error::Poisoned)?)
     }
 
-    /// Writes a batch, on disk before it returns. After an error it is unknown whether the batch was written, but for
-    /// [`fjall::Error::Poisoned`]: it was not. Either way nothing more is written before [`Disk::reopen`].
-    pub(crate) fn write(&self, fill: impl FnOnce(&mut OwnedWriteBatch, &[Keyspace; 2])) -> fjall::Result<()> {
+    /// Writes a batch; with [`PersistMode::SyncData`] it is on disk before this returns. After an error it is unknown
+    /// whether the batch was written, but for [`fjall::Error::Poisoned`]: it was not. Either way nothing more is written
+    /// before [`Disk::reopen`].
+    pub(crate) fn write(
+        &self,
+        durability: PersistMode,
+        fill: impl FnOnce(&mut OwnedWriteBatch, &[Keyspace; N]),
+    ) -> fjall::Result<()> {
         self.read(|tables| {
-            let mut batch = tables.db.batch().durability(Some(PersistMode::SyncData));
+            let mut batch = tables.db.batch().durability(Some(durability));
             fill(&mut batch, &tables.keyspaces);
             batch.commit()
         })
@@ -134,6 +140,18 @@ impl Disk {
         *tables = None;
         *tables = Some(open_tables(&self.path, self.layout)?);
         Ok(())
+    }
+}
+
+/// Runs on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is shutting down cancels such a task; it polls nobody again.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -187,7 +205,7 @@ fn write_format(path: &Path, format: &str) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn open_tables(path: &Path, layout: Layout) -> Result<Tables, OpenError> {
+fn open_tables<const N: usize>(path: &Path, layout: Layout<N>) -> Result<Tables<N>, OpenError> {
     let database = path.join(DATABASE_DIR);
     // fjall cannot go on where a kill interrupted it in making a database. Nothing was ever answered from that one.
     let interrupted = database.exists() && !database.join(DATABASE_COMPLETE).exists();
@@ -198,7 +216,7 @@ fn open_tables(path: &Path, layout: Layout) -> Result<Tables, OpenError> {
         .map_err(|source| OpenError::Database { path: path.to_owned(), source: Box::new(source) })
 }
 
-fn open_database(path: &Path, layout: Layout) -> fjall::Result<Tables> {
+fn open_database<const N: usize>(path: &Path, layout: Layout<N>) -> fjall::Result<Tables<N>> {
     let db = Database::builder(path)
         .cache_size(layout.cache_bytes)
         .worker_threads(WORKERS)
@@ -206,7 +224,10 @@ fn open_database(path: &Path, layout: Layout) -> fjall::Result<Tables> {
         .max_journaling_size(JOURNALS_BYTES)
         .open()?;
     let options = || KeyspaceCreateOptions::default().max_memtable_size(layout.memtable_bytes);
-    let [first, second] = layout.keyspaces;
-    let keyspaces = [db.keyspace(first, options)?, db.keyspace(second, options)?];
+    let mut keyspaces = Vec::with_capacity(N);
+    for name in layout.keyspaces {
+        keyspaces.push(db.keyspace(name, options)?);
+    }
+    let keyspaces = keyspaces.try_into().map_err(|_| fjall::Error::Unrecoverable)?;
     Ok(Tables { db, keyspaces })
 }

@@ -1,20 +1,19 @@
 //! The store in a directory.
 
 use crate::{
-    disk::{Disk, Layout, OpenError, Tables},
-    store::{self, Change, Revision, Store, StoreError, Versioned},
+    disk::{Disk, Layout, OpenError, Tables, blocking},
+    store::{self, Change, Listed, Revision, Store, StoreError, Versioned},
     watch::{Changed, Feed, Watch},
 };
 use bytes::Bytes;
-use fjall::Readable as _;
+use fjall::{PersistMode, Readable as _};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::task;
 
-const LAYOUT: Layout =
+const LAYOUT: Layout<2> =
     Layout { format: "aups-store 1", keyspaces: ["items", "meta"], memtable_bytes: 2 << 20, cache_bytes: 2 << 20 };
 /// In the keyspace `meta`: the revision of the newest transaction, 8 bytes, big-endian.
 const REVISION: &str = "revision";
@@ -41,14 +40,14 @@ impl Store for Embedded {
         blocking(move || shared.get(&key)).boxed()
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(Vec<(String, Versioned)>, Revision), StoreError>> {
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listed, StoreError>> {
         let (shared, prefix) = (Arc::clone(&self.0), prefix.to_owned());
         blocking(move || shared.list(&prefix)).boxed()
     }
 
     fn commit(&self, changes: Vec<Change>) -> BoxFuture<'_, Result<Revision, StoreError>> {
         let shared = Arc::clone(&self.0);
-        blocking(move || shared.commit(changes)).boxed()
+        blocking(move || shared.commit(&changes)).boxed()
     }
 
     fn watch(&self, prefix: &str, from: Revision) -> Watch {
@@ -56,21 +55,9 @@ impl Store for Embedded {
     }
 }
 
-/// Runs on a thread that may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is shutting down cancels such a task; it polls nobody again.
-            Err(_) => std::future::pending().await,
-        },
-    }
-}
-
 #[derive(Debug)]
 struct Shared {
-    disk: Disk,
+    disk: Disk<2>,
     writer: Mutex<Writer>,
     feed: Feed,
 }
@@ -107,7 +94,7 @@ impl Shared {
         found.map_err(StoreError::io)?.map(|stored| decode(&stored)).transpose()
     }
 
-    fn list(&self, prefix: &str) -> Result<(Vec<(String, Versioned)>, Revision), StoreError> {
+    fn list(&self, prefix: &str) -> Result<Listed, StoreError> {
         let read = self.disk.read(|tables| {
             let snapshot = tables.db.snapshot();
             let [items, meta] = &tables.keyspaces;
@@ -123,18 +110,18 @@ impl Shared {
         Ok((pairs.into_iter().map(item).collect::<Result<_, _>>()?, revision))
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<Revision, StoreError> {
-        store::check(&changes)?;
+    fn commit(&self, changes: &[Change]) -> Result<Revision, StoreError> {
+        store::check(changes)?;
         // A panic leaves the revision as it was and the database whole.
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.stale {
             self.recover(&mut writer)?;
         }
-        let written = match self.write(&mut writer, &changes) {
+        let written = match self.write(&mut writer, changes) {
             // Work in the background failed some time ago; the disk may be well again.
             Err(Failure::Refused(_)) => {
                 self.recover(&mut writer)?;
-                self.write(&mut writer, &changes)
+                self.write(&mut writer, changes)
             }
             other => other,
         };
@@ -168,7 +155,7 @@ impl Shared {
             }
         }
         let revision = writer.revision + 1;
-        let written = self.disk.write(|batch, [items, meta]| {
+        let written = self.disk.write(PersistMode::SyncData, |batch, [items, meta]| {
             for Changed { key, value } in &changed {
                 match value {
                     Some(value) => batch.insert(items, key.as_str(), encode(revision, value)),
@@ -205,7 +192,7 @@ impl Shared {
     }
 }
 
-fn read_revision(tables: &Tables) -> fjall::Result<Revision> {
+fn read_revision(tables: &Tables<2>) -> fjall::Result<Revision> {
     let [_, meta] = &tables.keyspaces;
     Ok(decode_revision(meta.get(REVISION)?.as_deref()))
 }

@@ -1,7 +1,7 @@
 //! A store that forgets: for tests.
 
 use crate::{
-    store::{self, Change, Revision, Store, StoreError, Versioned},
+    store::{self, Change, Listed, Revision, Store, StoreError, Versioned},
     watch::{Changed, Feed, Watch},
 };
 use futures_util::{FutureExt as _, future, future::BoxFuture};
@@ -75,7 +75,7 @@ impl Store for InMemory {
         future::ready(Ok(self.lock().items.get(key).cloned())).boxed()
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(Vec<(String, Versioned)>, Revision), StoreError>> {
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listed, StoreError>> {
         let state = self.lock();
         let under = state.items.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
         let items = under.map(|(key, item)| (key.clone(), item.clone())).collect();

@@ -102,6 +102,9 @@ impl Change {
     }
 }
 
+/// Items with their keys, and the revision as of which they are listed.
+pub type Listed = (Vec<(String, Versioned)>, Revision);
+
 /// Why a store did not do it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -148,7 +151,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, StoreError>>;
 
     /// Everything under a prefix in the order of keys, as of one moment: the revision to watch from.
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(Vec<(String, Versioned)>, Revision), StoreError>>;
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listed, StoreError>>;
 
     /// Does all changes or none, durably before it answers; the revision is that of every value written.
     fn commit(&self, changes: Vec<Change>) -> BoxFuture<'_, Result<Revision, StoreError>>;
