@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask <command>`: one way to do a thing, the same for people and for CI.
 
+mod bench;
 mod command;
 mod deny;
 mod layers;
@@ -20,6 +21,8 @@ commands:
   layers            only the rules on what a crate may depend on (ARCHITECTURE.md)
   vectors           writes testvectors/ again from the code
   vectors --check   fails if that changes anything
+  bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
+                    (--rounds N, --seconds S; figures go to bench/results/)
   help              this text
 
 exit codes: 0 done, 1 failed, 2 usage";
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         ["layers"] => layers::run().and_then(|()| deny::run()),
         ["vectors"] => vectors::write(),
         ["vectors", "--check"] => vectors::check(),
+        ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
