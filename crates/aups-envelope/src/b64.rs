@@ -34,11 +34,13 @@ pub(crate) const fn text_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }
 
-/// Writes the text into `out`, which must be exactly [`text_len`] long.
-pub(crate) fn encode_into(bytes: &[u8], out: &mut [u8]) {
-    debug_assert_eq!(out.len(), text_len(bytes.len()));
-    // Cannot fail: the buffer is long enough by construction.
-    let written = URL_SAFE_NO_PAD.encode_slice(bytes, out);
+/// Writes the text behind what stands in `out`, without a buffer between.
+pub(crate) fn append(bytes: &[u8], out: &mut Vec<u8>) {
+    let from = out.len();
+    out.resize(from + text_len(bytes.len()), 0);
+    let (_, place) = out.split_at_mut(from);
+    // Cannot fail: the place is exactly as long as the text.
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, place);
     debug_assert!(written.is_ok());
 }
 

@@ -1,7 +1,7 @@
 //! The sealed message of AUPS, its keys, and how keys are asked for and given: everything that is cryptography.
 //!
 //! In the order of a message's life: a key ([`schedule`], [`key`]) seals ([`seal`]) a plaintext into a message
-//! ([`message`]).
+//! ([`message`]), which is opened again ([`open`]).
 //! Around them stand keys at rest ([`wrap`]), signatures ([`sign`]) and secrets as types ([`secret`]).
 //!
 //! The byte layouts and formulas are written down in `docs/protocol.md`, with vectors in `testvectors/`.
@@ -12,6 +12,11 @@
 
 pub mod key;
 pub mod schedule;
+
+pub mod message;
+pub mod open;
+pub mod seal;
+
 pub mod sign;
 pub mod wrap;
 
@@ -21,10 +26,18 @@ pub mod secret;
 
 mod aead;
 mod hkdf;
+mod subkey;
+
+#[cfg(test)]
+mod fixture;
 
 pub use hash::{constant_time_eq, random, sha256};
 pub use key::{KeyEntry, KeyEntryError, KeyTerms};
+pub use message::{ContentType, FormatError, Header, SealedMessage, Spelling};
+pub use open::{OpenError, OpeningKey};
 pub use schedule::Validity;
+pub use seal::{Plaintext, SealError, SealingKey};
 pub use secret::{KeyT, Secret, SecretBytes};
 pub use sign::{BadSignature, SigningKey, VerifyingKey, VerifyingKeyError, realm_id};
+pub use subkey::TopicTooLong;
 pub use wrap::{Kek, WrapError};

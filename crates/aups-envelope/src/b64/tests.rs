@@ -23,9 +23,9 @@ fn the_length_of_the_text_is_known_ahead() {
         let bytes = vec![0xa5; len];
         let text = encode(&bytes);
         assert_eq!(text.len(), text_len(len));
-        let mut out = vec![0; text_len(len)];
-        encode_into(&bytes, &mut out);
-        assert_eq!(out, text.as_bytes());
-        assert_eq!(decode_ascii(&out).unwrap(), bytes);
+        let mut out = b"before".to_vec();
+        append(&bytes, &mut out);
+        assert_eq!(out, ["before", &text].concat().as_bytes());
+        assert_eq!(decode_ascii(text.as_bytes()).unwrap(), bytes);
     }
 }

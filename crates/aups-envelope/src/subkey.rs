@@ -1,0 +1,74 @@
+//! What one incarnation of one NOS seals with, and the bytes that a tag and a signature cover.
+
+use crate::{
+    aead::{AeadKey, KEY_BYTES, NONCE_BYTES},
+    hkdf::hkdf,
+    key::KeyEntry,
+    message::{HEADER_BYTES, Header, u48_to_be_bytes},
+    secret::Secret,
+};
+use aups_core::{PublisherSlot, Session, topic::TOPIC_BYTES_MAX};
+use thiserror::Error;
+
+/// A topic that is longer than a topic may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a topic has at most {TOPIC_BYTES_MAX} bytes")]
+pub struct TopicTooLong;
+
+/// Key and IV of a publisher's session under a temporary key: no two sessions share a nonce space, so no NOS needs to
+/// agree with another on nonces, nor to remember a counter over a crash.
+#[derive(Debug)]
+pub(crate) struct Subkey {
+    pub(crate) key: AeadKey,
+    iv: [u8; NONCE_BYTES],
+}
+
+impl Subkey {
+    /// `key ‖ IV = HKDF(salt "aups/1 subkey", ikm keyT, info suite ‖ keyId ‖ publisher ‖ session)`, 32 + 12 bytes.
+    pub(crate) fn new(entry: &KeyEntry, publisher: PublisherSlot, session: Session) -> Self {
+        let suite = entry.terms.suite;
+        let info: [&[u8]; 4] =
+            [&[suite.into()], entry.key_id.as_bytes(), &publisher.0.to_be_bytes(), &session.0.to_be_bytes()];
+        let okm = Secret::<{ KEY_BYTES + NONCE_BYTES }>::filled(|out| {
+            hkdf(b"aups/1 subkey", entry.key_t.expose(), &info, out);
+        });
+        let (key, rest) = okm.expose().split_first_chunk::<KEY_BYTES>().unwrap_or((&[0; KEY_BYTES], &[]));
+        let mut iv = [0; NONCE_BYTES];
+        iv.copy_from_slice(rest);
+        Self { key: AeadKey::new(suite, key), iv }
+    }
+
+    /// `IV xor (ts ‖ seq)`: unique as seq is counted, and as ts is there even if a machine is resumed from a snapshot.
+    pub(crate) fn nonce(&self, header: &Header) -> [u8; NONCE_BYTES] {
+        let counters = [u48_to_be_bytes(header.ts.0), u48_to_be_bytes(header.seq)];
+        let mut nonce = self.iv;
+        for (byte, counter) in nonce.iter_mut().zip(counters.as_flattened()) {
+            *byte ^= counter;
+        }
+        nonce
+    }
+}
+
+/// `"aups/1 message" ‖ header ‖ u16(len topic) ‖ topic`.
+pub(crate) fn associated_data(header: &[u8; HEADER_BYTES], topic: &str) -> Result<Vec<u8>, TopicTooLong> {
+    let length = topic_length(topic)?;
+    Ok([b"aups/1 message", &header[..], &length, topic.as_bytes()].concat())
+}
+
+/// `"aups/1 signature" ‖ u16(len topic) ‖ topic ‖ header ‖ ciphertext ‖ tag`.
+pub(crate) fn signed_bytes(
+    header: &[u8; HEADER_BYTES],
+    topic: &str,
+    ciphertext_and_tag: &[u8],
+) -> Result<Vec<u8>, TopicTooLong> {
+    let length = topic_length(topic)?;
+    Ok([b"aups/1 signature", &length[..], topic.as_bytes(), header, ciphertext_and_tag].concat())
+}
+
+/// `u16(len topic)`.
+pub(crate) fn topic_length(topic: &str) -> Result<[u8; 2], TopicTooLong> {
+    match u16::try_from(topic.len()) {
+        Ok(length) if topic.len() <= TOPIC_BYTES_MAX => Ok(length.to_be_bytes()),
+        _ => Err(TopicTooLong),
+    }
+}
