@@ -210,3 +210,6 @@ fn decode(stored: &[u8]) -> Result<Versioned, StoreError> {
     let (revision, value) = stored.split_first_chunk().ok_or(StoreError::Corrupt { what: "a value of the store" })?;
     Ok(Versioned { value: Bytes::copy_from_slice(value), revision: u64::from_be_bytes(*revision) })
 }
+
+#[cfg(test)]
+mod tests;
