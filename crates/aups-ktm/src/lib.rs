@@ -1,1 +1,58 @@
-//! The Keys Topics Manager: roots, scopes, epochs, bumps, publisher slots
+//! The Keys Topics Manager: roots, scopes, epochs, bumps, publisher slots.
+//!
+//! [`Ktm`] does for NOSs and administrators what [`KeysTopicsManager`] says. It keeps little and derives the rest, so that
+//! any instance over the same store computes the same keys without asking another:
+//!
+//! ```text
+//! keyT = HKDF(scope's salt, root of the generation of nbf, scopeId, epoch, bump)      aups_envelope::schedule
+//! ```
+//!
+//! What it keeps, as JSON in the [`Store`](aups_store::Store), secrets wrapped under the KEK ([`custody`]):
+//!
+//! | key | record |
+//! | --- | --- |
+//! | `ktm/kek` | random bytes wrapped under the KEK: tells a KEK that does not fit at the start |
+//! | `ktm/realm` | the realm's public key, its seed wrapped |
+//! | `ktm/root/<number, ten digits>` | a root generation: the `nbf`s it covers, history, longest life, the root wrapped |
+//! | `ktm/scope/<scopeId>` | a scope: tag, residuals and terms, bumps with their times, when last used, the salt wrapped |
+//! | `ktm/tag/<scopeTag>` | the scopeId of a tag; makes tags unique |
+//! | `ktm/shredded/<scopeTag>` | what people are told of a destroyed scope: the names of its newest keys |
+//! | `ktm/publisher/<nosId>` | a NOS: slot, incarnation, signing key |
+//! | `ktm/slots` | the last publisher slot that was given |
+//! | `ktm/clock` | when the clock was last looked at, and since when it has not jumped |
+//!
+//! A wrapped secret is bound to its record's key and to the members that say what it is for: a store in which records were
+//! exchanged or altered is refused, not believed.
+//!
+//! INVARIANT: one process at a time writes to a store. Records are held in memory and every change is compared with the
+//! store's revision, so that a second process can break nothing, makes nothing twice, and derives the same keys; but it
+//! learns of a change made elsewhere only when it meets something new (a tag, a bump) or changes the record itself.
+//! Until revisions are pushed between processes, revocation in time is promised for one.
+#![warn(missing_docs)]
+
+mod ktm;
+mod service;
+
+mod certificate;
+mod publisher;
+mod root;
+mod scope;
+mod scopes;
+mod steady;
+mod table;
+
+pub mod custody;
+pub mod realm;
+
+mod error;
+mod records;
+
+pub use error::KtmError;
+pub use ktm::{Ktm, KtmSettings};
+pub use publisher::{CERTIFICATE_LIFE, PUBLISHERS_MAX};
+pub use realm::Realm;
+pub use scope::BUMPS_REMEMBERED_MAX;
+pub use scopes::SCOPES_MAX;
+pub use service::{Incarnation, KeyRow, KeyState, KeysTopicsManager, Resolved, SealingKeys};
+pub use steady::STEADY_FOR;
+pub use table::{ATB_CHARS_MAX, KEYS_LISTED_MAX, KEYS_LISTED_PER_SCOPE};

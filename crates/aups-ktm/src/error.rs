@@ -1,0 +1,91 @@
+//! What can go wrong in the KTM, and who is at fault.
+
+use aups_core::{NosId, ScopeId};
+use aups_store::StoreError;
+use thiserror::Error;
+
+/// Why the KTM did not do it. That a key is not served is no error: [`crate::KeysTopicsManager::resolve`] answers `None`.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KtmError {
+    /// The store is at fault; nothing was handed out.
+    #[error("the KTM's store failed")]
+    Store(#[from] StoreError),
+    /// Whoever started us gave another KEK than the one under which this store was made.
+    #[error(
+        "the key-encryption key does not fit this store: start with the KEK file that the store was made with \
+         (if it is lost, so is every key; begin anew in an empty data directory)"
+    )]
+    WrongKek,
+    /// A record is not of the form that this version writes.
+    #[error("the record `{key}` cannot be read: was it written by a later version? Else restore a backup")]
+    Record {
+        /// Where it stands in the store.
+        key: String,
+        /// What the JSON reader says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A record does not fit the secret wrapped inside it: somebody changed the store.
+    #[error("the record `{key}` was altered: restore a backup")]
+    Altered {
+        /// Where it stands in the store.
+        key: String,
+    },
+    /// The administrator's settings are out of range.
+    #[error("{setting} must lie between {least} and {most} seconds")]
+    Setting {
+        /// Which.
+        setting: &'static str,
+        /// At least so many seconds.
+        least: u64,
+        /// At most so many seconds.
+        most: u64,
+    },
+    /// The caller asks for a scope that does not exist, or no longer: ensure it first.
+    #[error("there is no scope {0}, or it was destroyed: ensure it first")]
+    UnknownScope(ScopeId),
+    /// The caller's fault: the id is not the hash of the rest in this realm.
+    #[error("the scope {0} is not named by the hash of what it says, in this realm")]
+    ForeignScope(ScopeId),
+    /// A policy asks for keys that live shorter or longer than the KTM allows.
+    #[error("keys may live {least} to {most} ms, a policy says {asked}: change its `@keylife`, or the root period")]
+    Life {
+        /// What the scope says, in milliseconds.
+        asked: u64,
+        /// At least, in milliseconds.
+        least: u64,
+        /// At most, in milliseconds: the root period of the generation that the key would come from.
+        most: u64,
+    },
+    /// Policies make more scopes than we keep.
+    #[error("there are {most} scopes already: make policies coarser, or wait until unused ones are forgotten")]
+    ScopesFull {
+        /// How many are kept.
+        most: usize,
+    },
+    /// Too many NOSs.
+    #[error("there are {most} NOSs already")]
+    PublishersFull {
+        /// How many are listed.
+        most: usize,
+    },
+    /// A counter is at its end.
+    #[error("the NOS {0} cannot begin another time: give it a new id")]
+    IncarnationsUsedUp(NosId),
+    /// The root of the current epoch is destroyed: the clock is days behind.
+    #[error("the root of the keys of this time is destroyed: the clock is behind, set it")]
+    RootDestroyed,
+    /// No epoch holds the present time.
+    #[error("the clock is out of range: set it")]
+    Clock,
+    /// Other instances won every race for a record; try again.
+    #[error("`{key}` is being changed by others all the time: try again")]
+    Contended {
+        /// Where it stands in the store.
+        key: String,
+    },
+    /// A task of ours ended before it answered: the program is stopping.
+    #[error("the KTM is stopping")]
+    Stopping,
+}

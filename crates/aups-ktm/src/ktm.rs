@@ -1,0 +1,302 @@
+//! The KTM in process: the service over a store, and its upkeep.
+
+use crate::{
+    error::KtmError,
+    publisher::Publishers,
+    realm::Realm,
+    records::Records,
+    root::{self, Roots},
+    scope::{Scope, following},
+    scopes::{SCOPES_MAX, Scopes},
+    service::{Incarnation, KeyRow, KeysTopicsManager, Resolved, SealingKeys},
+    steady::Steadiness,
+    table,
+};
+use aups_core::{
+    Bump, Clock, KeyId, NosId, ScopeId, ScopeSpec, ScopeTag, UnixMillis,
+    limits::{HISTORY_DEFAULT, KEY_LIFE_MIN, ROOT_PERIOD_DEFAULT},
+};
+use aups_envelope::{Kek, VerifyingKey, constant_time_eq, schedule};
+use aups_store::Store;
+use futures_util::{FutureExt as _, future, future::BoxFuture};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+
+/// How often roots are written ahead and destroyed, uses written down, unused scopes forgotten.
+const UPKEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// Longest root period.
+const ROOT_PERIOD_MAX: Duration = Duration::from_hours(24 * 366);
+
+/// Longest history.
+const HISTORY_MAX: Duration = Duration::from_hours(24 * 3_660);
+
+/// What an administrator may set. A change holds for the generations of roots made from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KtmSettings {
+    /// How long a root is in use, and the longest life of a key: 1 s to 366 days.
+    pub root_period: Duration,
+    /// How long after its expiry a key still opens: 0 to 10 years.
+    pub history: Duration,
+}
+
+impl Default for KtmSettings {
+    /// 24 hours, 7 days.
+    fn default() -> Self {
+        Self { root_period: ROOT_PERIOD_DEFAULT, history: HISTORY_DEFAULT }
+    }
+}
+
+impl KtmSettings {
+    fn check(&self) -> Result<(), KtmError> {
+        let check = |setting, value, least: Duration, most: Duration| {
+            let (least_secs, most_secs) = (least.as_secs(), most.as_secs());
+            let fault = KtmError::Setting { setting, least: least_secs, most: most_secs };
+            if (least..=most).contains(&value) { Ok(()) } else { Err(fault) }
+        };
+        check("the root period", self.root_period, KEY_LIFE_MIN, ROOT_PERIOD_MAX)?;
+        check("the history", self.history, Duration::ZERO, HISTORY_MAX)
+    }
+}
+
+/// The Keys Topics Manager over a store, in this process.
+///
+/// A task of the runtime does the upkeep, and ends when this is dropped.
+#[derive(Debug)]
+pub struct Ktm {
+    core: Arc<Core>,
+    upkeep: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Core {
+    clock: Arc<dyn Clock>,
+    settings: KtmSettings,
+    realm: Arc<Realm>,
+    roots: Arc<Roots>,
+    scopes: Scopes,
+    publishers: Publishers,
+    steadiness: Steadiness,
+}
+
+impl Ktm {
+    /// Takes up the realm of this store, or makes one in an empty store. Reads every scope.
+    ///
+    /// One process at a time should write: see the crate's documentation. [`KtmError::WrongKek`] if the store was made
+    /// with another KEK.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        kek: Kek,
+        clock: Arc<dyn Clock>,
+        settings: KtmSettings,
+    ) -> Result<Self, KtmError> {
+        settings.check()?;
+        let realm = Arc::new(Realm::open(Arc::clone(&store), &kek).await?);
+        let (records, kek) = (Records::new(store), Arc::new(kek));
+        let KtmSettings { root_period, history } = settings;
+        let roots = Roots::load(records.clone(), Arc::clone(&kek), root_period, history).await?;
+        let core = Arc::new(Core {
+            clock,
+            settings,
+            roots: Arc::new(roots),
+            scopes: Scopes::load(records.clone(), kek, SCOPES_MAX).await?,
+            publishers: Publishers::load(records.clone(), Arc::clone(&realm)).await?,
+            steadiness: Steadiness::load(records).await?,
+            realm,
+        });
+        core.upkeep().await?;
+        let upkeep = tokio::spawn(Arc::clone(&core).upkeep_forever());
+        Ok(Self { core, upkeep })
+    }
+
+    /// The realm.
+    pub fn realm(&self) -> &Arc<Realm> {
+        &self.core.realm
+    }
+
+    /// Every scope there is: what to look through when a reader loses a right. No I/O.
+    pub fn scopes(&self) -> Vec<Arc<ScopeSpec>> {
+        self.core.scopes.all().iter().map(|scope| Arc::clone(&scope.spec)).collect()
+    }
+}
+
+impl Drop for Ktm {
+    fn drop(&mut self) {
+        self.upkeep.abort();
+    }
+}
+
+impl KeysTopicsManager for Ktm {
+    fn begin_incarnation<'a>(
+        &'a self,
+        nos: &'a NosId,
+        signing_key: VerifyingKey,
+    ) -> BoxFuture<'a, Result<Incarnation, KtmError>> {
+        self.core.publishers.begin(nos, signing_key).boxed()
+    }
+
+    fn ensure_scope<'a>(&'a self, spec: &'a ScopeSpec) -> BoxFuture<'a, Result<ScopeTag, KtmError>> {
+        let now = self.core.clock.now();
+        match self.core.scopes.using(&spec.id, now) {
+            Some(scope) => future::ready(Ok(scope.tag)).boxed(),
+            None => self.core.create_scope(spec, now).boxed(),
+        }
+    }
+
+    fn sealing_keys<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<SealingKeys, KtmError>> {
+        let now = self.core.clock.now();
+        match self.core.scopes.using(scope, now).and_then(|scope| scope.sealing_keys(now)) {
+            Some(keys) => future::ready(Ok(keys)).boxed(),
+            None => self.core.derive_sealing_keys(scope, now).boxed(),
+        }
+    }
+
+    fn resolve<'a>(&'a self, key_id: &'a KeyId) -> BoxFuture<'a, Result<Option<Resolved>, KtmError>> {
+        self.core.resolve(key_id).boxed()
+    }
+
+    fn publishers(&self) -> BoxFuture<'_, Result<Vec<String>, KtmError>> {
+        future::ready(Ok(self.core.publishers.certificates(self.core.clock.now()))).boxed()
+    }
+
+    fn bump<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<Bump, KtmError>> {
+        self.core.bump(scope).boxed()
+    }
+
+    fn destroy<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<(), KtmError>> {
+        self.core.destroy(scope).boxed()
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<KeyRow>, KtmError>> {
+        self.core.keys().boxed()
+    }
+}
+
+/// Why a key is not served: for the operator's eyes, in a metric. The asker learns nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    UnknownTag,
+    NeverCurrent,
+    NoRoot,
+    OtherCommit,
+    PastDec,
+}
+
+impl Refused {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownTag => "unknown_tag",
+            Self::NeverCurrent => "never_current",
+            Self::NoRoot => "no_root",
+            Self::OtherCommit => "other_commit",
+            Self::PastDec => "past_dec",
+        }
+    }
+}
+
+impl Core {
+    async fn create_scope(&self, spec: &ScopeSpec, now: UnixMillis) -> Result<ScopeTag, KtmError> {
+        let ScopeSpec { id, ref app, ref user, obligations, suite, life_ms } = *spec;
+        if id != schedule::scope_id(&self.realm.id(), app, user, obligations, suite, life_ms) {
+            return Err(KtmError::ForeignScope(id));
+        }
+        root::check_life(life_ms, self.settings.root_period)?;
+        Ok(self.scopes.create(spec, now).await?.tag)
+    }
+
+    async fn derive_sealing_keys(&self, id: &ScopeId, now: UnixMillis) -> Result<SealingKeys, KtmError> {
+        let scope = self.scopes.settled(id, now).await?;
+        // The root period may have been shortened since the scope was made.
+        root::check_life(scope.spec.life_ms, self.settings.root_period)?;
+        self.roots.extend(now).await?;
+        scope.derive_sealing_keys(&self.roots, now)
+    }
+
+    async fn resolve(&self, key_id: &KeyId) -> Result<Option<Resolved>, KtmError> {
+        let now = self.clock.now();
+        let Some(scope) = self.scopes.find_by_tag(key_id.scope_tag(), key_id.bump()).await? else {
+            return Ok(Self::refuse(Refused::UnknownTag));
+        };
+        self.roots.extend(now).await?;
+        Ok(self.serve(&scope, key_id, now).unwrap_or_else(Self::refuse))
+    }
+
+    fn refuse(refused: Refused) -> Option<Resolved> {
+        metrics::counter!("aups_ktm_keys_refused_total", "reason" => refused.reason()).increment(1);
+        None
+    }
+
+    fn serve(&self, scope: &Scope, key_id: &KeyId, now: UnixMillis) -> Result<Option<Resolved>, Refused> {
+        let (epoch, bump, current) = (key_id.epoch(), key_id.bump(), scope.epoch_at(now));
+        if !scope.serves(epoch, bump, now) {
+            return Err(Refused::NeverCurrent);
+        }
+        let key = scope.key(&self.roots, epoch, bump).map_err(|_| Refused::NoRoot)?;
+        if !constant_time_eq(key.key_id.as_bytes(), key_id.as_bytes()) {
+            return Err(Refused::OtherCommit);
+        }
+        if now > key.terms.dec {
+            return Err(Refused::PastDec);
+        }
+        let next = (epoch == current).then(|| scope.key(&self.roots, following(current), scope.bumps.highest()).ok());
+        Ok(Some(Resolved { spec: Arc::clone(&scope.spec), key, next: next.flatten() }))
+    }
+
+    async fn bump(&self, id: &ScopeId) -> Result<Bump, KtmError> {
+        let now = self.clock.now();
+        // Nothing is forgotten while the clock is in doubt.
+        let history_max_ms = self.steadiness.is_steady(now).await.then(|| self.roots.history_max_ms());
+        let bump = self.scopes.bump(id, now, history_max_ms).await?;
+        tracing::info!(scope = %id, bump = bump.0, "bumped a scope");
+        Ok(bump)
+    }
+
+    async fn destroy(&self, id: &ScopeId) -> Result<(), KtmError> {
+        self.scopes.destroy(id, &self.roots, self.clock.now()).await?;
+        tracing::info!(scope = %id, "destroyed a scope");
+        Ok(())
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRow>, KtmError> {
+        let now = self.clock.now();
+        self.roots.extend(now).await?;
+        let (scopes, roots) = (self.scopes.all(), Arc::clone(&self.roots));
+        let listed = spawn_blocking(move || table::rows(scopes, &roots, now)).await;
+        let mut rows = listed.map_err(|_| KtmError::Stopping)?;
+        rows.extend(self.scopes.shredded().await?.into_iter().flat_map(table::Shredded::rows));
+        Ok(rows)
+    }
+
+    async fn upkeep(&self) -> Result<(), KtmError> {
+        let now = self.clock.now();
+        self.roots.extend(now).await?;
+        self.scopes.write_use().await?;
+        if self.steadiness.look(now).await? {
+            self.roots.destroy_spent(now).await?;
+            self.scopes.forget_unused(Duration::from_millis(self.roots.history_max_ms()), now).await?;
+        }
+        Ok(())
+    }
+
+    async fn upkeep_forever(self: Arc<Self>) {
+        let mut ticks = interval_at(Instant::now() + UPKEEP_EVERY, UPKEEP_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.upkeep().await {
+                // Nothing is lost: roots reach ahead by two periods, and the next round does what this one did not.
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "the KTM's upkeep failed and is tried again in a minute");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! One scope: its record, its epochs and bumps, and the keys that follow from them. Nothing here reads or writes.
+
+use crate::{
+    error::KtmError,
+    records::Wrapped,
+    root::Roots,
+    service::{KeyState, SealingKeys},
+};
+use aups_core::{Bump, Epoch, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
+use aups_envelope::{Kek, KeyEntry, KeyTerms, Secret, schedule};
+use aups_store::Revision;
+use serde::{Deserialize, Serialize};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Most bumps whose times a scope remembers. Keys under older ones are no longer served.
+pub const BUMPS_REMEMBERED_MAX: usize = 1_024;
+
+pub(crate) const PREFIX: &str = "ktm/scope/";
+
+/// Where the record of a scope stands.
+pub(crate) fn key(id: &ScopeId) -> String {
+    format!("{PREFIX}{id}")
+}
+
+/// A scope as it stands in the store.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ScopeRecord {
+    pub(crate) tag: ScopeTag,
+    spec: ScopeSpec,
+    salt: Wrapped,
+    bumps: Bumps,
+    /// When it was last sealed under, to within [`crate::scopes::USE_WRITTEN_EVERY`].
+    used: UnixMillis,
+}
+
+/// A scope in memory: a snapshot of its record, the salt unwrapped. A change of the record makes another.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) spec: Arc<ScopeSpec>,
+    pub(crate) tag: ScopeTag,
+    pub(crate) bumps: Bumps,
+    /// The revision of the record that this is a snapshot of.
+    pub(crate) revision: Revision,
+    salt: Secret<32>,
+    salt_wrapped: Wrapped,
+    phase_ms: u64,
+    used_written: UnixMillis,
+    used: AtomicU64,
+    /// The keys of the current epoch and the next, once somebody asked.
+    sealing: RwLock<Option<Arc<SealingKeys>>>,
+}
+
+impl Scope {
+    /// A new scope with a fresh salt, not yet in the store.
+    pub(crate) fn new(spec: &ScopeSpec, tag: ScopeTag, now: UnixMillis, kek: &Kek) -> Self {
+        let salt = Secret::random();
+        let salt_wrapped = Wrapped::wrap(kek, &key(&spec.id), &[&bound(tag, spec)], &salt);
+        Self::assemble(Arc::new(spec.clone()), tag, Bumps::starting(now), 0, salt, salt_wrapped, now)
+    }
+
+    /// From its record. Fails if what the salt is bound to was changed: whoever could change the residual of a scope
+    /// would say who may read what was sealed long ago.
+    pub(crate) fn open(record: ScopeRecord, found_at: &str, revision: Revision, kek: &Kek) -> Result<Self, KtmError> {
+        let ScopeRecord { tag, spec, salt, bumps, used } = record;
+        let opened = salt.unwrap(kek, found_at, &[&bound(tag, &spec)])?;
+        Ok(Self::assemble(Arc::new(spec), tag, bumps, revision, opened, salt, used))
+    }
+
+    fn assemble(
+        spec: Arc<ScopeSpec>,
+        tag: ScopeTag,
+        bumps: Bumps,
+        revision: Revision,
+        salt: Secret<32>,
+        salt_wrapped: Wrapped,
+        used: UnixMillis,
+    ) -> Self {
+        let phase_ms = schedule::phase_ms(&salt, &spec.id, spec.life_ms);
+        Self {
+            spec,
+            tag,
+            bumps,
+            revision,
+            salt,
+            salt_wrapped,
+            phase_ms,
+            used_written: used,
+            used: AtomicU64::new(used.0),
+            sealing: RwLock::default(),
+        }
+    }
+
+    /// The record that says all of this.
+    pub(crate) fn record(&self) -> ScopeRecord {
+        ScopeRecord {
+            tag: self.tag,
+            spec: (*self.spec).clone(),
+            salt: self.salt_wrapped.clone(),
+            bumps: self.bumps.clone(),
+            used: self.used(),
+        }
+    }
+
+    /// The same scope with other bumps; not yet in the store.
+    pub(crate) fn with_bumps(&self, bumps: Bumps) -> Self {
+        let (spec, salt) = (Arc::clone(&self.spec), self.salt.duplicate());
+        Self::assemble(spec, self.tag, bumps, self.revision, salt, self.salt_wrapped.clone(), self.used())
+    }
+
+    /// The same scope as the store has it now.
+    pub(crate) fn stored_at(self, revision: Revision) -> Self {
+        Self { revision, used_written: self.used(), ..self }
+    }
+
+    /// Notes that somebody seals under it.
+    pub(crate) fn use_at(&self, now: UnixMillis) {
+        self.used.store(now.0, Ordering::Relaxed);
+    }
+
+    /// When somebody last did.
+    pub(crate) fn used(&self) -> UnixMillis {
+        UnixMillis(self.used.load(Ordering::Relaxed))
+    }
+
+    /// When somebody last did, as far as the store knows.
+    pub(crate) fn used_written(&self) -> UnixMillis {
+        self.used_written
+    }
+
+    /// The epoch that holds `now`.
+    pub(crate) fn epoch_at(&self, now: UnixMillis) -> Epoch {
+        schedule::epoch_at(now, self.phase_ms, self.spec.life_ms)
+    }
+
+    /// The keys of now and of the next epoch, if they were derived already. Costs two copies of 32 bytes.
+    pub(crate) fn sealing_keys(&self, now: UnixMillis) -> Option<SealingKeys> {
+        let sealing = self.sealing.read().unwrap_or_else(PoisonError::into_inner);
+        sealing.as_ref().filter(|keys| holds(&keys.current.terms, now)).map(|keys| keys.duplicate())
+    }
+
+    /// Derives the keys of now and of the next epoch, and keeps them.
+    pub(crate) fn derive_sealing_keys(&self, roots: &Roots, now: UnixMillis) -> Result<SealingKeys, KtmError> {
+        let (epoch, bump) = (self.epoch_at(now), self.bumps.highest());
+        let (current, next) = (self.key(roots, epoch, bump)?, self.key(roots, following(epoch), bump)?);
+        if !holds(&current.terms, now) {
+            return Err(KtmError::Clock);
+        }
+        let keys = SealingKeys { current, next };
+        *self.sealing.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys.duplicate()));
+        Ok(keys)
+    }
+
+    /// Derives one key, whether or not it may be served. About 4 µs.
+    pub(crate) fn key(&self, roots: &Roots, epoch: Epoch, bump: Bump) -> Result<KeyEntry, KtmError> {
+        let ScopeSpec { id, suite, life_ms, .. } = *self.spec;
+        let nbf = schedule::validity(epoch, self.phase_ms, life_ms, 0).nbf;
+        let generation = roots.covering(nbf)?;
+        let key_t = schedule::derive_key_t(generation.root_for(life_ms)?, &self.salt, &id, epoch, bump);
+        let schedule::Validity { nbf, exp, dec } =
+            schedule::validity(epoch, self.phase_ms, life_ms, generation.history_ms());
+        let terms = KeyTerms { suite, flags: self.spec.flags(), scope: id, epoch, bump, nbf, exp, dec };
+        // A bump lies within the epochs that it is served for, unless the clock was set back since.
+        let began = self.bumps.window(bump).map_or(nbf, |window| window.begins);
+        Ok(KeyEntry::new(self.tag, key_t, terms, began.clamp(nbf, exp)))
+    }
+
+    /// Whether this pair was, is or is to be current, and is no later than the next epoch.
+    pub(crate) fn serves(&self, epoch: Epoch, bump: Bump, now: UnixMillis) -> bool {
+        let current = self.epoch_at(now);
+        if epoch > following(current) {
+            return false;
+        }
+        let is_or_will_be = bump == self.bumps.highest() && epoch >= current;
+        let was = || {
+            let validity = schedule::validity(epoch, self.phase_ms, self.spec.life_ms, 0);
+            self.bumps.window(bump).is_some_and(|window| window.meets(validity.nbf, validity.exp))
+        };
+        is_or_will_be || was()
+    }
+
+    /// The newest keys that may be served, each with its state, the newest first.
+    pub(crate) fn newest_keys(&self, roots: &Roots, now: UnixMillis, most: usize) -> Vec<(KeyEntry, KeyState)> {
+        let current = self.epoch_at(now);
+        let epochs = (0..=following(current).0).rev().map(Epoch);
+        let pairs = epochs.flat_map(|epoch| self.bumps.oldest_first().rev().map(move |bumped| (epoch, bumped.bump)));
+        pairs
+            .take_while(|(epoch, _)| {
+                let validity = schedule::validity(*epoch, self.phase_ms, self.spec.life_ms, roots.history_max_ms());
+                validity.dec >= now && validity.exp > self.bumps.remembered_since().min(now)
+            })
+            .filter(|(epoch, bump)| self.serves(*epoch, *bump, now))
+            .filter_map(|(epoch, bump)| self.key(roots, epoch, bump).ok())
+            .filter(|key| key.terms.dec >= now)
+            .map(|key| {
+                let state = self.state(&key.terms, now);
+                (key, state)
+            })
+            .take(most)
+            .collect()
+    }
+
+    fn state(&self, terms: &KeyTerms, now: UnixMillis) -> KeyState {
+        if now < terms.nbf {
+            KeyState::PreActivation
+        } else if holds(terms, now) && terms.bump == self.bumps.highest() {
+            KeyState::Active
+        } else {
+            KeyState::Deactivated
+        }
+    }
+}
+
+fn holds(terms: &KeyTerms, now: UnixMillis) -> bool {
+    terms.nbf <= now && now < terms.exp
+}
+
+/// The epoch after this one; the last one there is has none.
+pub(crate) fn following(epoch: Epoch) -> Epoch {
+    Epoch(epoch.0.saturating_add(1))
+}
+
+/// What the salt is bound to: all that says who may read and how it is sealed.
+fn bound(tag: ScopeTag, spec: &ScopeSpec) -> Vec<u8> {
+    let mut bound = tag.as_bytes().to_vec();
+    bound.push(spec.suite.into());
+    bound.push(spec.obligations.sign.into());
+    bound.extend_from_slice(&spec.obligations.pad_bytes.to_be_bytes());
+    bound.extend_from_slice(&spec.life_ms.to_be_bytes());
+    for residual in [&spec.app, &spec.user] {
+        bound.extend_from_slice(&u64::try_from(residual.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bound.extend_from_slice(residual.as_bytes());
+    }
+    bound
+}
+
+/// The bumps of a scope with their times, as far back as they are remembered. In JSON: a list, the oldest first.
+///
+/// INVARIANT: numbers rise by one, times do not fall.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Bumped>", into = "Vec<Bumped>")]
+pub(crate) struct Bumps {
+    earlier: Vec<Bumped>,
+    highest: Bumped,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bumped {
+    bump: Bump,
+    at: UnixMillis,
+}
+
+/// When a bump was the highest. Both ends count: within one millisecond the old and the new were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    begins: UnixMillis,
+    /// `None`: it is the highest.
+    ends: Option<UnixMillis>,
+}
+
+impl Window {
+    /// Whether it has an instant in common with `[nbf, exp)`.
+    fn meets(&self, nbf: UnixMillis, exp: UnixMillis) -> bool {
+        self.begins < exp && self.ends.is_none_or(|ends| nbf <= ends)
+    }
+}
+
+impl Bumps {
+    /// The bump 0 of a new record.
+    fn starting(now: UnixMillis) -> Self {
+        Self { earlier: Vec::new(), highest: Bumped { bump: Bump(0), at: now } }
+    }
+
+    /// The bump that holds now.
+    pub(crate) fn highest(&self) -> Bump {
+        self.highest.bump
+    }
+
+    /// Since when it does.
+    pub(crate) fn highest_since(&self) -> UnixMillis {
+        self.highest.at
+    }
+
+    /// Since when we know which bump was the highest.
+    fn remembered_since(&self) -> UnixMillis {
+        self.earlier.first().unwrap_or(&self.highest).at
+    }
+
+    fn oldest_first(&self) -> impl DoubleEndedIterator<Item = &Bumped> {
+        self.earlier.iter().chain([&self.highest])
+    }
+
+    /// When this bump was the highest, if it ever was and we remember.
+    fn window(&self, bump: Bump) -> Option<Window> {
+        let mut since = self.oldest_first().skip_while(|bumped| bumped.bump < bump);
+        let begins = since.next().filter(|bumped| bumped.bump == bump)?.at;
+        Some(Window { begins, ends: since.next().map(|successor| successor.at) })
+    }
+
+    /// One more. Forgets bumps that ended before `forget_before`. `None`: the counter is at its end.
+    pub(crate) fn bumped(&self, now: UnixMillis, forget_before: UnixMillis) -> Option<Self> {
+        let highest = Bumped { bump: Bump(self.highest.bump.0.checked_add(1)?), at: now.max(self.highest.at) };
+        let mut ends = self.oldest_first().skip(1).map(|successor| successor.at);
+        let spent = self.earlier.iter().take_while(|_| ends.next().is_some_and(|ended| ended < forget_before)).count();
+        // The new one and the one that was the highest until now count as well.
+        let too_many = (self.earlier.len() + 2).saturating_sub(BUMPS_REMEMBERED_MAX);
+        Some(Self { earlier: self.oldest_first().skip(spent.max(too_many)).copied().collect(), highest })
+    }
+
+    /// With no time ahead of `now`: mends what a clock wrote that was ahead and has been set back.
+    pub(crate) fn not_after(&self, now: UnixMillis) -> Self {
+        let mend = |bumped: &Bumped| Bumped { at: bumped.at.min(now), ..*bumped };
+        Self { earlier: self.earlier.iter().map(mend).collect(), highest: mend(&self.highest) }
+    }
+}
+
+impl From<Bumps> for Vec<Bumped> {
+    fn from(bumps: Bumps) -> Self {
+        let Bumps { mut earlier, highest } = bumps;
+        earlier.push(highest);
+        earlier
+    }
+}
+
+impl TryFrom<Vec<Bumped>> for Bumps {
+    type Error = &'static str;
+    fn try_from(mut earlier: Vec<Bumped>) -> Result<Self, Self::Error> {
+        let in_order = earlier.is_sorted_by(|a, b| a.bump.0.checked_add(1) == Some(b.bump.0) && a.at <= b.at);
+        match earlier.pop() {
+            Some(highest) if in_order => Ok(Self { earlier, highest }),
+            _ => Err("a scope has at least one bump; bumps rise by one, in the order of time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
