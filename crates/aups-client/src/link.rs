@@ -1,0 +1,343 @@
+//! The MQTT 5 session of a reader: one TCP connection, made again when it is lost. Knows nothing of keys or items.
+//!
+//! A task of its own polls the connection, so that keep-alives go out while the reader is busy. What arrives with QoS 1 is
+//! acknowledged only when the reader is done with it, in the order of arrival (MQTT-4.6.0-2): the broker then holds back
+//! what is more than the receive maximum, and nothing piles up here.
+
+use crate::backoff::Backoff;
+use aups_core::Filter;
+use rumqttc::{
+    AckMode, AsyncClient, Broker, ClientError, ConnectReturnCode, ConnectionError, DisconnectProperties,
+    DisconnectReasonCode, EventLoop, ManualAck, MqttOptions, Packet, PubAck, Publish, QoS, RetainForwardRule,
+    SubscribeFilter, SubscribeNoticeError, SubscribeReasonCode,
+};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use thiserror::Error;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+/// Port of MQTT over TCP where the URL names none.
+const PORT_DEFAULT: u16 = 1883;
+/// Largest packet that the reader takes: an item of the largest body, sealed and spelled in base64url, and its properties.
+const PACKET_BYTES_MAX: u32 = 2 << 20;
+/// Events between the poller and the reader.
+const EVENTS_QUEUED_MAX: usize = 64;
+/// Requests under way besides acknowledgements: subscriptions.
+const SUBSCRIBES_QUEUED_MAX: usize = 64;
+/// First and last wait before the connection is made again.
+const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How long a farewell to the broker may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+/// What the MQTT session needs to know.
+#[derive(Clone)]
+pub(crate) struct LinkSettings<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) username: &'a str,
+    pub(crate) password: &'a str,
+    pub(crate) client_id: String,
+    pub(crate) keep_alive: Duration,
+    /// How long the broker keeps the session, with what comes for it, while the reader is away.
+    pub(crate) session_expiry: Duration,
+    /// Most QoS 1 messages under way and not yet acknowledged.
+    pub(crate) receive_max: u16,
+}
+
+/// Why there is no MQTT session.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The identity file names a broker in a way that this version does not know.
+    #[error("`{0}` does not name a broker: use mqtt://host:port")]
+    Url(String),
+    /// TLS to the broker is not built yet.
+    #[error(
+        "`{0}` asks for TLS, which this version does not speak to brokers: use mqtt:// on a network that you trust"
+    )]
+    Tls(String),
+    /// Nobody answers, or not in MQTT 5.
+    #[error(
+        "no MQTT 5 broker answers at {url}: {reason}; see that it runs and that the address in the identity is right"
+    )]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What came in place of an answer.
+        reason: String,
+    },
+    /// The broker does not take these credentials; trying again would change nothing.
+    #[error(
+        "the broker at {url} refuses {username} ({reason}): the reader was removed or enrolled again elsewhere; enrol again"
+    )]
+    Refused {
+        /// Where.
+        url: String,
+        /// Who.
+        username: String,
+        /// The broker's reason code.
+        reason: String,
+    },
+}
+
+/// What happens on the MQTT session, in order.
+#[derive(Debug)]
+pub(crate) enum LinkEvent {
+    /// A message.
+    Publish(Delivery),
+    /// Connected again. Whether the broker still had the session.
+    Up { session_present: bool },
+    /// Not connected any more; the poller tries again.
+    Down { reason: String },
+    /// The broker does not take these credentials any more. Nothing follows.
+    Refused(ConnectError),
+}
+
+/// A message as it came from the broker.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) publish: Publish,
+    connection: u64,
+}
+
+/// Names a delivery that awaits its acknowledgement; none where none is owed (QoS 0).
+pub(crate) type Ticket = Option<u64>;
+
+/// The MQTT session.
+#[derive(Debug)]
+pub(crate) struct Link {
+    client: AsyncClient,
+    events: mpsc::Receiver<LinkEvent>,
+    poller: JoinHandle<()>,
+    /// Counts connections: an acknowledgement must not leave on another one than its message came on.
+    connection: Arc<AtomicU64>,
+    unacknowledged: Unacknowledged,
+}
+
+impl Link {
+    /// Connects; the first attempt decides. Later losses are mended without end, save for a refusal of the credentials.
+    pub(crate) async fn connect(settings: &LinkSettings<'_>) -> Result<Self, ConnectError> {
+        let (client, mut event_loop) = AsyncClient::builder(options(settings)?)
+            .capacity(usize::from(settings.receive_max) + SUBSCRIBES_QUEUED_MAX)
+            .build();
+        let target = Target { url: settings.url.into(), username: settings.username.into() };
+        loop {
+            match event_loop.poll().await {
+                Ok(rumqttc::Event::Incoming(Packet::ConnAck(_))) => break,
+                Ok(_) => {}
+                Err(error) => return Err(target.error(&error)),
+            }
+        }
+        let connection = Arc::new(AtomicU64::new(0));
+        let (sender, events) = mpsc::channel(EVENTS_QUEUED_MAX);
+        let poller = Poller { event_loop, events: sender, target, connection: Arc::clone(&connection) };
+        let poller = tokio::spawn(poller.run());
+        Ok(Self { client, events, poller, connection, unacknowledged: Unacknowledged::default() })
+    }
+
+    /// The next thing that happens; `None` after a refusal. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<LinkEvent> {
+        let event = self.events.recv().await;
+        if let Some(LinkEvent::Up { .. }) = &event {
+            self.unacknowledged.forget();
+        }
+        event
+    }
+
+    /// Notes a delivery; its ticket goes to [`Link::done`] when the reader has taken it.
+    pub(crate) fn taken(&mut self, delivery: &Delivery) -> Ticket {
+        (delivery.publish.qos == QoS::AtLeastOnce)
+            .then(|| self.unacknowledged.push(delivery.connection, delivery.publish.pkid))
+    }
+
+    /// Acknowledges a delivery as soon as all that came before it are done.
+    pub(crate) fn done(&mut self, ticket: Ticket) {
+        let Some(ticket) = ticket else { return };
+        self.unacknowledged.done(ticket);
+        while let Some((connection, packet_id)) = self.unacknowledged.pop_done() {
+            if connection == self.connection.load(Ordering::Acquire) {
+                // The queue has room for the receive maximum: it is full or closed only if the connection is gone.
+                let _ = self.client.try_manual_ack(ManualAck::PubAck(PubAck::new(packet_id, None)));
+            }
+        }
+    }
+
+    /// Asks for subscriptions: one verdict per filter, in order. Retained messages come with a new subscription only, so
+    /// that subscribing again after a reconnection is harmless.
+    pub(crate) fn subscribe(
+        &self,
+        filters: &[Filter],
+    ) -> Result<impl Future<Output = Result<Vec<SubscribeReasonCode>, SubscribeNoticeError>> + Send + use<>, ClientError>
+    {
+        let filters = filters.iter().map(|filter| {
+            let mut filter = SubscribeFilter::new(filter.as_str(), QoS::AtLeastOnce);
+            filter.retain_forward_rule = RetainForwardRule::OnNewSubscribe;
+            filter
+        });
+        let notice = self.client.try_subscribe_many_tracked(filters)?;
+        Ok(async move { Ok(notice.wait_async().await?.return_codes) })
+    }
+
+    /// Says farewell, so that the broker drops the session: its client id is not used again.
+    pub(crate) async fn close(mut self) {
+        let properties = DisconnectProperties {
+            session_expiry_interval: Some(0),
+            reason_string: None,
+            user_properties: Vec::new(),
+            server_reference: None,
+        };
+        let _ = self.client.try_disconnect_now_with_properties(DisconnectReasonCode::NormalDisconnection, properties);
+        // Take what the poller still has to say, or it waits for us and the farewell waits for it.
+        let drained = async { while self.events.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL_MAX, drained).await;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.poller.abort();
+    }
+}
+
+fn options(settings: &LinkSettings<'_>) -> Result<MqttOptions, ConnectError> {
+    let wrong = || ConnectError::Url(settings.url.into());
+    let url = reqwest::Url::parse(settings.url).map_err(|_| wrong())?;
+    match url.scheme() {
+        "mqtt" => {}
+        "mqtts" | "wss" | "ssl" => return Err(ConnectError::Tls(settings.url.into())),
+        _ => return Err(wrong()),
+    }
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
+    let mut options = MqttOptions::new(&settings.client_id, Broker::tcp(host, url.port().unwrap_or(PORT_DEFAULT)));
+    options
+        .set_credentials(settings.username, settings.password.to_owned())
+        .set_keep_alive(u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX))
+        .set_clean_start(false)
+        .set_session_expiry_interval(Some(u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX)))
+        .set_receive_maximum(Some(settings.receive_max))
+        .set_max_packet_size(Some(PACKET_BYTES_MAX))
+        .set_ack_mode(AckMode::Manual);
+    Ok(options)
+}
+
+/// Drives the connection until the link is dropped, closed or refused.
+struct Poller {
+    event_loop: EventLoop,
+    events: mpsc::Sender<LinkEvent>,
+    target: Target,
+    connection: Arc<AtomicU64>,
+}
+
+impl Poller {
+    async fn run(mut self) {
+        let mut backoff = Backoff::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
+        let mut up = true;
+        loop {
+            let event = match self.event_loop.poll().await {
+                Ok(rumqttc::Event::Incoming(Packet::Publish(publish))) => {
+                    LinkEvent::Publish(Delivery { publish, connection: self.connection.load(Ordering::Relaxed) })
+                }
+                Ok(rumqttc::Event::Incoming(Packet::ConnAck(answer))) => {
+                    self.connection.fetch_add(1, Ordering::Release);
+                    backoff.reset();
+                    up = true;
+                    LinkEvent::Up { session_present: answer.session_present }
+                }
+                Ok(_) => continue,
+                Err(ConnectionError::RequestsDone) => return,
+                Err(error) => match self.target.error(&error) {
+                    refused @ ConnectError::Refused { .. } => {
+                        let _ = self.events.send(LinkEvent::Refused(refused)).await;
+                        return;
+                    }
+                    _ => {
+                        if up && self.events.send(LinkEvent::Down { reason: error.to_string() }).await.is_err() {
+                            return;
+                        }
+                        up = false;
+                        tokio::select! {
+                            () = self.events.closed() => return,
+                            () = tokio::time::sleep(backoff.next_wait()) => continue,
+                        }
+                    }
+                },
+            };
+            if self.events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Whom we connect to and as whom, for the words of errors.
+struct Target {
+    url: String,
+    username: String,
+}
+
+impl Target {
+    fn error(&self, error: &ConnectionError) -> ConnectError {
+        match error {
+            ConnectionError::ConnectionRefused(code) if is_final(*code) => ConnectError::Refused {
+                url: self.url.clone(),
+                username: self.username.clone(),
+                reason: format!("{code:?}"),
+            },
+            error => ConnectError::Unreachable { url: self.url.clone(), reason: error.to_string() },
+        }
+    }
+}
+
+/// Whether a refusal would be the same tomorrow.
+const fn is_final(code: ConnectReturnCode) -> bool {
+    matches!(
+        code,
+        ConnectReturnCode::BadUserNamePassword
+            | ConnectReturnCode::NotAuthorized
+            | ConnectReturnCode::Banned
+            | ConnectReturnCode::BadAuthenticationMethod
+    )
+}
+
+/// Deliveries that await their acknowledgement, in the order of arrival.
+#[derive(Debug, Default)]
+struct Unacknowledged {
+    /// Ticket of the front.
+    first: u64,
+    /// (connection, packet id, done)
+    deliveries: VecDeque<(u64, u16, bool)>,
+}
+
+impl Unacknowledged {
+    fn push(&mut self, connection: u64, packet_id: u16) -> u64 {
+        self.deliveries.push_back((connection, packet_id, false));
+        self.first + (self.deliveries.len() as u64 - 1)
+    }
+
+    fn done(&mut self, ticket: u64) {
+        let place = ticket.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        if let Some((_, _, done)) = place.and_then(|place| self.deliveries.get_mut(place)) {
+            *done = true;
+        }
+    }
+
+    fn pop_done(&mut self) -> Option<(u64, u16)> {
+        let (connection, packet_id, _) = self.deliveries.pop_front_if(|(_, _, done)| *done)?;
+        self.first += 1;
+        Some((connection, packet_id))
+    }
+
+    /// A new connection: the broker sends again what was not acknowledged, so the old tickets mean nothing.
+    fn forget(&mut self) {
+        self.first += self.deliveries.len() as u64;
+        self.deliveries.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;
