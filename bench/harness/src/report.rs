@@ -99,7 +99,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     let upper = values.get(half).copied().unwrap_or(f64::NAN);
-    match half.checked_sub(1).filter(|_| values.len() % 2 == 0).and_then(|lower| values.get(lower)) {
+    match half.checked_sub(1).filter(|_| values.len().is_multiple_of(2)).and_then(|lower| values.get(lower)) {
         Some(lower) => f64::midpoint(*lower, upper),
         None => upper,
     }

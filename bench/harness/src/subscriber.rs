@@ -19,7 +19,7 @@ use tokio::{
 /// Nothing more comes when nothing came for so long.
 const QUIET: Duration = Duration::from_millis(500);
 /// Longest wait for quiet after a load.
-const QUIET_WAIT_MAX: Duration = Duration::from_secs(60);
+const QUIET_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// A running subscriber that counts what it gets.
 pub(crate) struct Subscriber {
