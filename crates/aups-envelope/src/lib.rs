@@ -2,7 +2,9 @@
 //!
 //! In the order of a message's life: a key ([`schedule`], [`key`]) seals ([`seal`]) a plaintext into a message
 //! ([`message`]), which is opened again ([`open`]).
-//! Around them stand keys at rest ([`wrap`]), signatures ([`sign`]) and secrets as types ([`secret`]).
+//! A reader enrols ([`enrol`], [`identity`]) and asks for keys ([`key_request`]), or what it may read ([`bearer`]).
+//! Around them stand sealing to a reader ([`kem`]), keys at rest ([`wrap`]), signatures ([`sign`]) and secrets as types
+//! ([`secret`]).
 //!
 //! The byte layouts and formulas are written down in `docs/protocol.md`, with vectors in `testvectors/`.
 //!
@@ -17,6 +19,12 @@ pub mod message;
 pub mod open;
 pub mod seal;
 
+pub mod bearer;
+pub mod enrol;
+pub mod identity;
+pub mod key_request;
+
+pub mod kem;
 pub mod sign;
 pub mod wrap;
 
@@ -25,13 +33,18 @@ pub mod hash;
 pub mod secret;
 
 mod aead;
+mod certificate;
+mod challenge;
 mod hkdf;
+mod jws;
 mod subkey;
 
 #[cfg(test)]
 mod fixture;
 
+pub use certificate::{Certificate, CertificateError};
 pub use hash::{constant_time_eq, random, sha256};
+pub use jws::JwsError;
 pub use key::{KeyEntry, KeyEntryError, KeyTerms};
 pub use message::{ContentType, FormatError, Header, SealedMessage, Spelling};
 pub use open::{OpenError, OpeningKey};

@@ -74,6 +74,11 @@ impl SecretBytes {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+
+    /// Where more is written behind what is there.
+    pub(crate) fn writer(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
 }
 
 impl Drop for SecretBytes {
