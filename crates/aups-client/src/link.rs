@@ -6,6 +6,7 @@
 
 use crate::backoff::Backoff;
 use aups_core::Filter;
+use aups_envelope::message::MESSAGE_BYTES_MAX;
 use rumqttc::{
     AckMode, AsyncClient, Broker, ClientError, ConnectReturnCode, ConnectionError, DisconnectProperties,
     DisconnectReasonCode, EventLoop, ManualAck, MqttOptions, Packet, PubAck, Publish, QoS, RetainForwardRule,
@@ -24,8 +25,8 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Port of MQTT over TCP where the URL names none.
 const PORT_DEFAULT: u16 = 1883;
-/// Largest packet that the reader takes: an item of the largest body, sealed and spelled in base64url, and its properties.
-const PACKET_BYTES_MAX: u32 = 2 << 20;
+/// Largest packet that the reader takes: the largest sealed message, with its topic and properties.
+const PACKET_BYTES_MAX: u32 = MESSAGE_BYTES_MAX as u32 + (64 << 10);
 /// Events between the poller and the reader.
 const EVENTS_QUEUED_MAX: usize = 64;
 /// Requests under way besides acknowledgements: subscriptions.

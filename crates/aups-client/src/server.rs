@@ -1,6 +1,7 @@
 //! HTTP to the realm's server: bounded answers, no redirects, one error that says who is at fault.
 
 use aups_core::Problem;
+use aups_envelope::key_request::KEY_RESPONSE_BYTES_MAX;
 use reqwest::{Client, RequestBuilder, StatusCode, Url, header, redirect};
 use std::time::Duration;
 use thiserror::Error;
@@ -9,8 +10,8 @@ use thiserror::Error;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// Largest answer that is read: 64 keys, their successors and the certificates of several hundred publishers.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Largest answer that is read; the answers to key requests are the largest.
+const ANSWER_BYTES_MAX: usize = KEY_RESPONSE_BYTES_MAX;
 /// The media type of a JWS (RFC 7515).
 const JOSE: &str = "application/jose";
 
@@ -150,4 +151,4 @@ fn is_loopback(host: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
