@@ -1,0 +1,306 @@
+//! The broker: starting, publishing, ending sessions, stopping.
+
+use crate::{
+    barrier::Barrier,
+    gate::{Gate, GateKeeper},
+    kept::{self, Kept},
+    presence::Presence,
+    settings::{BrokerLimits, BrokerSettings},
+};
+use bytes::Bytes;
+use mqtt5::{
+    MqttError, QoS,
+    broker::{BrokerShutdownHandle, DynamicStorage, MqttBroker, StorageBackend as _, router::MessageRouter},
+    packet::publish::PublishPacket,
+};
+use std::{
+    fmt,
+    fs::DirBuilder,
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+use thiserror::Error;
+use tokio::{
+    sync::oneshot,
+    task::{JoinHandle, spawn_blocking},
+    time::Instant,
+};
+
+/// Why a broker did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// The address is taken, or not ours; or another broker has the data directory.
+    #[error("the MQTT broker cannot start on {listen}: choose another address or data directory, or stop what has it")]
+    Start {
+        /// Where it was to listen.
+        listen: SocketAddr,
+        /// What the crate said.
+        source: Box<MqttError>,
+    },
+    /// The disk, the rights on it, or a file system without hard links.
+    #[error("cannot use {} for the broker's sessions and queues", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A message of this process, published at QoS 1.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The topic name.
+    pub topic: String,
+    /// The payload; shared, not copied, on its way to clients in memory mode.
+    pub payload: Bytes,
+    /// The MQTT 5 content type.
+    pub content_type: &'static str,
+    /// Whether the broker keeps it for clients that subscribe later.
+    pub retain: bool,
+}
+
+impl From<Outgoing> for PublishPacket {
+    fn from(message: Outgoing) -> Self {
+        Self::new(message.topic, message.payload, QoS::AtLeastOnce)
+            .with_retain(message.retain)
+            .with_content_type(message.content_type.to_owned())
+    }
+}
+
+/// Resolves when a batch can no longer be lost to a kill, and may leave the sender's durable queue: at once in memory
+/// mode, within some 200 ms on disk. Not before the disk takes writes again, and never if the broker ended first.
+#[derive(Debug)]
+pub struct Delivered(Option<oneshot::Receiver<()>>);
+
+impl Future for Delivered {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            None => Poll::Ready(()),
+            Some(released) => match Pin::new(released).poll(context) {
+                Poll::Ready(Ok(())) => Poll::Ready(()),
+                // The broker ended: what is not known to be safe is not said to be.
+                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+/// What the broker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Clients connected.
+    pub clients: usize,
+    /// Sessions, those of clients that are away included.
+    pub sessions: usize,
+    /// Sessions for which so many messages wait that the oldest are dropped.
+    pub full_queues: usize,
+    /// Different topics and filters subscribed to.
+    pub filters: usize,
+    /// Topics with a retained message.
+    pub retained: usize,
+    /// Messages of this process that may yet be lost to a kill.
+    pub unreleased: usize,
+}
+
+/// An MQTT 3.1.1 and 5 broker in this process. Dropping it stops it; [`Broker::shutdown`] also waits.
+pub struct Broker {
+    address: SocketAddr,
+    limits: BrokerLimits,
+    router: Arc<MessageRouter>,
+    storage: Arc<DynamicStorage>,
+    /// None in memory mode.
+    barrier: Option<Barrier>,
+    stop: BrokerShutdownHandle,
+    serving: Mutex<Option<JoinHandle<mqtt5::Result<()>>>>,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("address", &self.address).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Starts a broker. When it returns, the sessions of the last run have their subscriptions and queues again, so that
+    /// what is published now reaches them, and clients are served.
+    pub async fn start(settings: BrokerSettings, gate: Arc<dyn Gate>) -> Result<Self, BrokerError> {
+        let failed = |source| BrokerError::Start { listen: settings.listen, source: Box::new(source) };
+        let kept = match &settings.data_dir {
+            Some(dir) => Some(restore(dir).await?),
+            None => None,
+        };
+        let presence = Arc::new(Presence::default());
+        let config = settings.to_config().with_event_handler(Arc::clone(&presence) as _);
+        let broker = MqttBroker::with_config(config).await.map_err(failed)?;
+        let (Some(address), Some(storage)) = (broker.local_addr(), broker.storage()) else {
+            return Err(failed(MqttError::InvalidState("no listener or no storage".to_owned())));
+        };
+        let mut broker = broker.with_auth_provider(Arc::new(GateKeeper { gate, storage: Arc::clone(&storage) }));
+        let barrier = match (kept, &settings.data_dir) {
+            (Some(kept), Some(dir)) => {
+                let barrier = Barrier::start(Arc::clone(&storage), kept, settings.limits.unreleased_max).await;
+                Some(barrier.map_err(|source| BrokerError::DataDir { path: dir.clone(), source })?)
+            }
+            _ => None,
+        };
+        if let Some(barrier) = &barrier {
+            presence.keep_queues(Arc::clone(&storage), barrier.stir());
+        }
+
+        let (router, stop, mut ready) = (broker.router(), broker.shutdown_handle(), broker.ready_receiver());
+        let serving = tokio::spawn(async move { broker.run().await });
+        if ready.wait_for(|ready| *ready).await.is_err() {
+            let ended = serving.await.unwrap_or_else(|error| Err(MqttError::InvalidState(error.to_string())));
+            return Err(failed(ended.err().unwrap_or(MqttError::ClientClosed)));
+        }
+        let serving = Mutex::new(Some(serving));
+        let broker = Self { address, limits: settings.limits, router, storage, barrier, stop, serving };
+        if let Some(dir) = &settings.data_dir {
+            let forgotten = broker.forget_orphans(dir).await;
+            forgotten.map_err(|source| BrokerError::DataDir { path: dir.clone(), source })?;
+        }
+        Ok(broker)
+    }
+
+    /// Where it listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Publishes a batch at QoS 1, in order. Waits while [`BrokerLimits::unreleased_max`] messages are unreleased, and
+    /// for no client: what a client is too slow for is queued for its session.
+    ///
+    pub async fn publish(&self, messages: Vec<Outgoing>) -> Delivered {
+        let room = match &self.barrier {
+            Some(barrier) => match barrier.reserve(messages.len()).await {
+                Some(room) => Some((barrier, room)),
+                None => return Delivered::never(),
+            },
+            None => None,
+        };
+        metrics::counter!("aups_broker_messages_total").increment(messages.len() as u64);
+        for message in messages {
+            // The time is up at once: nobody waits for a client.
+            self.router.route_message_with_deadline(&message.into(), None, Instant::now()).await;
+        }
+        Delivered(room.map(|(barrier, room)| barrier.release_when_safe(room)))
+    }
+
+    /// Ends all sessions of a user: its connections are closed, its subscriptions and whatever waits for it are gone, on
+    /// disk too. It may connect again if the gate lets it, and begins anew. Answers with the number of sessions.
+    ///
+    /// Call it after the gate has changed its mind.
+    pub async fn kick(&self, user: &str) -> usize {
+        let mut ended = Vec::new();
+        for client in self.storage.session_client_ids().await.unwrap_or_default() {
+            let session = self.storage.get_session(&client).await.ok().flatten();
+            if session.is_some_and(|session| session.user_id.as_deref() == Some(user)) {
+                self.end_session(&client).await;
+                ended.push(client);
+            }
+        }
+        let count = ended.len();
+        metrics::counter!("aups_broker_sessions_ended_total").increment(count as u64);
+        if let Some(barrier) = self.barrier.as_ref().filter(|_| count > 0)
+            && let Err(error) = barrier.forget(ended).await
+        {
+            tracing::error!(user, %error, "sessions were ended, but the disk may yet hold messages of theirs");
+        }
+        count
+    }
+
+    /// What it is doing. Looks at every session.
+    pub async fn stats(&self) -> Stats {
+        let clients = self.storage.session_client_ids().await.unwrap_or_default();
+        let full = |client: &&String| self.storage.queue_handle(client).count() >= self.limits.queued_messages_max;
+        Stats {
+            clients: self.router.client_count().await,
+            sessions: clients.len(),
+            full_queues: clients.iter().filter(full).count(),
+            filters: self.router.topic_count().await,
+            retained: self.router.retained_count().await,
+            unreleased: self.barrier.as_ref().map_or(0, Barrier::unreleased),
+        }
+    }
+
+    /// Stops: tells the clients, writes what waits for them, releases what was published. Does nothing the second time.
+    pub async fn shutdown(&self) {
+        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(serving) = serving else { return };
+        self.stop.shutdown();
+        match serving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the broker ended with an error"),
+            Err(error) => tracing::error!(%error, "the broker failed"),
+        }
+        if let Some(barrier) = &self.barrier {
+            barrier.finish().await;
+        }
+    }
+
+    /// The order matters: nothing more is routed to it, its connection ends, and what the connection had not delivered
+    /// finds that the queue was emptied since.
+    async fn end_session(&self, client: &str) {
+        self.router.unregister_client(client).await;
+        self.storage.queue_handle(client).clear(None);
+        let removed = self.storage.remove_session(client).await;
+        if let Err(error) = removed.and(self.storage.remove_all_inflight_messages(client).await) {
+            tracing::error!(client, %error, "the broker could not remove a session from its disk");
+        }
+    }
+
+    /// Empties queues that no session owns: those put back for a session that had ended.
+    async fn forget_orphans(&self, data_dir: &Path) -> io::Result<()> {
+        let queues = data_dir.join("queues");
+        let mut orphans = blocking(move || kept::subdirectories(&queues)).await?;
+        // After the directories: whoever connects meanwhile has a session before it has a queue.
+        for client in self.storage.session_client_ids().await.unwrap_or_default() {
+            orphans.remove(&client);
+        }
+        for client in &orphans {
+            self.storage.queue_handle(client).clear(None);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop.shutdown();
+    }
+}
+
+impl Delivered {
+    fn never() -> Self {
+        Self(Some(oneshot::channel().1))
+    }
+}
+
+/// Makes the directory, for nobody else to look into, and puts back what a kill cut off.
+async fn restore(dir: &Path) -> Result<Kept, BrokerError> {
+    let path = dir.to_owned();
+    let restored = blocking(move || {
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(&path)?;
+        Kept::restore(&path)
+    });
+    restored.await.map_err(|source| BrokerError::DataDir { path: dir.to_owned(), source })
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! A second name for every queued message on disk, held until its next home is written.
+//!
+//! When the `mqtt5` crate hands a queued message to a client, it deletes the file of the queue and writes one of the
+//! messages in flight, in this order, up to a flush apart. A kill in between would lose a message that was safe for days. So
+//! every file under `queues/` gets a hard link under `kept/`, which stays until the file was found missing in two
+//! passes, with a whole flush between them: by then the message is in flight on disk, acknowledged, or queued again. At start
+//! the files that are missing are put back from their links; what a client has seen already it gets once more.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+/// A directory that did not change for so long when it was read is not read again before it changes: far longer than a
+/// tick of a file system's clock.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// The links.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    queues: PathBuf,
+    links: PathBuf,
+    probe: PathBuf,
+    clients: BTreeMap<String, Client>,
+}
+
+impl Kept {
+    /// Puts back what a kill cut off between a queue and its client. Before the broker reads its queues. Blocks.
+    pub(crate) fn restore(data_dir: &Path) -> io::Result<Self> {
+        let kept = Self {
+            queues: data_dir.join("queues"),
+            links: data_dir.join("kept"),
+            probe: data_dir.join("probe"),
+            clients: BTreeMap::new(),
+        };
+        fs::create_dir_all(&kept.queues)?;
+        fs::create_dir_all(&kept.links)?;
+        kept.check_links()?;
+        kept.put_back()
+    }
+
+    /// One pass, after a flush: links what is queued, gives up what has long gone. Says whether nothing is in motion.
+    /// Fails where the disk takes no more writes. Blocks.
+    pub(crate) fn pass(&mut self) -> io::Result<bool> {
+        let now = self.probe()?;
+        for name in subdirectories(&self.queues)? {
+            self.clients.entry(name).or_default();
+        }
+        let mut settled = true;
+        for (name, client) in &mut self.clients {
+            settled &= client.pass(&self.queues.join(name), &self.links.join(name), now)?;
+        }
+        self.clients.retain(|_, client| client.exists);
+        Ok(settled)
+    }
+
+    /// Gives up the links of a client whose queue was emptied for good. After a flush. Blocks.
+    pub(crate) fn forget(&mut self, client: &str) -> io::Result<()> {
+        self.clients.remove(client);
+        found(fs::remove_dir_all(self.links.join(client))).map(drop)
+    }
+
+    /// Writes a file, so that a full or failed disk is noticed here: the crate only logs what it could not write. Answers
+    /// with the file system's time.
+    fn probe(&self) -> io::Result<SystemTime> {
+        fs::write(&self.probe, [0; 4_096])?;
+        fs::metadata(&self.probe)?.modified()
+    }
+
+    /// Fails where the file system has no hard links.
+    fn check_links(&self) -> io::Result<()> {
+        self.probe()?;
+        let link_to_probe = self.links.join("probe");
+        link(&self.probe, &link_to_probe)?;
+        fs::remove_file(link_to_probe)
+    }
+
+    fn put_back(mut self) -> io::Result<Self> {
+        for name in subdirectories(&self.links)? {
+            let (queue, links) = (self.queues.join(&name), self.links.join(&name));
+            fs::create_dir_all(&queue)?;
+            let mut client = Client::default();
+            for seq in queued(&links)? {
+                link(&links.join(file_name(seq)), &queue.join(file_name(seq)))?;
+                client.messages.insert(seq, Message::Queued);
+            }
+            self.clients.insert(name, client);
+        }
+        Ok(self)
+    }
+}
+
+/// The links of one client's queue.
+#[derive(Debug, Default)]
+struct Client {
+    messages: BTreeMap<u64, Message>,
+    /// When the queue had last changed, where it was quiet as it was read.
+    quiet_since: Option<SystemTime>,
+    exists: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Message {
+    Queued,
+    /// Missing in the last pass.
+    Missing,
+}
+
+impl Client {
+    /// Whether nothing changed.
+    fn pass(&mut self, queue: &Path, links: &Path, now: SystemTime) -> io::Result<bool> {
+        let modified = found(fs::metadata(queue).and_then(|metadata| metadata.modified()))?;
+        let in_motion = self.messages.values().any(|message| *message == Message::Missing);
+        if modified.is_some() && modified == self.quiet_since && !in_motion {
+            return Ok(true);
+        }
+        let files = found(queued(queue))?.unwrap_or_default();
+        let changed = self.link_new(&files, queue, links)? | self.give_up_gone(&files, links)?;
+        self.quiet_since = modified.filter(|at| now.duration_since(*at).is_ok_and(|age| age > QUIET));
+        self.exists = modified.is_some() || !self.messages.is_empty();
+        if self.messages.is_empty() {
+            found(fs::remove_dir(links))?;
+        }
+        Ok(!changed)
+    }
+
+    fn link_new(&mut self, files: &BTreeSet<u64>, queue: &Path, links: &Path) -> io::Result<bool> {
+        let new: Vec<u64> = files.iter().filter(|seq| !self.messages.contains_key(seq)).copied().collect();
+        if !new.is_empty() {
+            fs::create_dir_all(links)?;
+        }
+        for seq in &new {
+            link(&queue.join(file_name(*seq)), &links.join(file_name(*seq)))?;
+            self.messages.insert(*seq, Message::Queued);
+        }
+        Ok(!new.is_empty())
+    }
+
+    fn give_up_gone(&mut self, files: &BTreeSet<u64>, links: &Path) -> io::Result<bool> {
+        let gone: Vec<_> =
+            self.messages.iter().filter(|(seq, _)| !files.contains(seq)).map(|(s, m)| (*s, *m)).collect();
+        for (seq, message) in &gone {
+            if *message == Message::Queued {
+                self.messages.insert(*seq, Message::Missing);
+            } else {
+                found(fs::remove_file(links.join(file_name(*seq))))?;
+                self.messages.remove(seq);
+            }
+        }
+        Ok(!gone.is_empty())
+    }
+}
+
+/// As the crate names the files of its queues.
+fn file_name(seq: u64) -> String {
+    format!("{seq:020}.json")
+}
+
+/// The sequence numbers of the messages in a directory.
+fn queued(dir: &Path) -> io::Result<BTreeSet<u64>> {
+    let mut seqs = BTreeSet::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        seqs.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
+    }
+    Ok(seqs)
+}
+
+/// One per client.
+pub(crate) fn subdirectories(dir: &Path) -> io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    Ok(names)
+}
+
+/// Links a file that may be gone, under a name that may be taken by itself.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => found(other).map(drop),
+    }
+}
+
+/// None for what is not there.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;
