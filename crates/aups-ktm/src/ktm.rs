@@ -276,6 +276,7 @@ impl Core {
     async fn upkeep(&self) -> Result<(), KtmError> {
         let now = self.clock.now();
         self.roots.extend(now).await?;
+        self.scopes.all().iter().for_each(|scope| scope.drop_old_keys(now));
         self.scopes.write_use().await?;
         if self.steadiness.look(now).await? {
             self.roots.destroy_spent(now).await?;

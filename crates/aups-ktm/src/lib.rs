@@ -33,7 +33,6 @@
 mod ktm;
 mod service;
 
-mod certificate;
 mod publisher;
 mod root;
 mod scope;
@@ -43,6 +42,9 @@ mod table;
 
 pub mod custody;
 pub mod realm;
+
+#[cfg(test)]
+mod fixture;
 
 mod error;
 mod records;

@@ -1,6 +1,5 @@
 //! Publishers: the slots of NOSs, how often each began, and the certificates that readers verify them by.
 
-use crate::certificate::Certificate;
 use crate::{
     error::KtmError,
     realm::Realm,
@@ -8,7 +7,7 @@ use crate::{
     service::Incarnation,
 };
 use aups_core::{NosId, PublisherSlot, UnixMillis};
-use aups_envelope::VerifyingKey;
+use aups_envelope::{Certificate, VerifyingKey};
 use aups_store::{Change, Expect};
 use serde::{Deserialize, Serialize};
 use std::{

@@ -154,6 +154,12 @@ impl Scope {
         Ok(keys)
     }
 
+    /// Lets go of keys that are no longer those of now: they do not stay in memory longer than somebody seals with them.
+    pub(crate) fn drop_old_keys(&self, now: UnixMillis) {
+        let mut sealing = self.sealing.write().unwrap_or_else(PoisonError::into_inner);
+        sealing.take_if(|keys| !holds(&keys.current.terms, now));
+    }
+
     /// Derives one key, whether or not it may be served. About 4 µs.
     pub(crate) fn key(&self, roots: &Roots, epoch: Epoch, bump: Bump) -> Result<KeyEntry, KtmError> {
         let ScopeSpec { id, suite, life_ms, .. } = *self.spec;
