@@ -1,7 +1,7 @@
 //! The sealed message of AUPS, its keys, and how keys are asked for and given: everything that is cryptography.
 //!
 //! In the order of a message's life: a key ([`schedule`], [`key`]) seals ([`seal`]) a plaintext into a message
-//! ([`message`]), which is opened again ([`open`]).
+//! ([`message`]), which is opened again ([`open`]) if a reader may take it ([`accept`]).
 //! A reader enrols ([`enrol`], [`identity`]) and asks for keys ([`key_request`]), or what it may read ([`bearer`]).
 //! Around them stand sealing to a reader ([`kem`]), keys at rest ([`wrap`]), signatures ([`sign`]) and secrets as types
 //! ([`secret`]).
@@ -15,6 +15,7 @@
 pub mod key;
 pub mod schedule;
 
+pub mod accept;
 pub mod message;
 pub mod open;
 pub mod seal;
