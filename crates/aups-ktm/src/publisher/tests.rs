@@ -46,7 +46,7 @@ async fn no_slot_and_no_incarnation_is_given_twice_however_many_race() {
     let instances: Vec<_> = futures_util::future::join_all((0..4).map(|_| publishers(&store))).await;
     let instances: Vec<_> = instances.into_iter().map(Arc::new).collect();
     let raced = (0..64).map(|n| {
-        let publishers = instances[n as usize % 4].clone();
+        let publishers = instances[n as usize / 8 % 4].clone();
         tokio::spawn(async move { (n % 8, publishers.begin(&nos(n % 8), signing_key()).await.unwrap()) })
     });
     let begun = futures_util::future::join_all(raced).await.into_iter().map(Result::unwrap);
