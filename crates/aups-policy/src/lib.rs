@@ -1,1 +1,62 @@
-//! Who may read what: admission, decisions, scopes and filter coverage on Cedar. No I/O
+//! Who may read what: Cedar policies, admitted, decided, and boiled down to scopes.
+//!
+//! - Admission: [`PolicySet::parse`] is the only way from a text to policies that decide anything.
+//! - The policy decision point, [`Pdp`]: which readers an item is for ([`Pdp::scope`]), whether one reader may read one
+//!   item and why ([`Pdp::decide`]), what a reader may subscribe to ([`Pdp::filter`], [`Pdp::readable`]).
+//! - [`Residuals`]: whether a reader who asks for a key satisfies the scope of that key.
+//!
+//! ```
+//! use aups_core::{Attributes, Principal, ReaderKind, RealmId};
+//! use aups_policy::{Pdp, PolicySet};
+//!
+//! let policies = r#"
+//!     @id("meteo") @keylife("5m") @obligation("sign")
+//!     permit(principal, action == Action::"receive", resource in Topic::"greensboro")
+//!     when { principal.roles.contains("meteorologist") };
+//! "#;
+//! let pdp = Pdp::new(RealmId::from_bytes([0; 32]), PolicySet::parse(policies, "policies").unwrap());
+//!
+//! let mut alice = Principal {
+//!     kind: ReaderKind::User,
+//!     sub: "alice".parse()?,
+//!     attributes: Attributes::default(),
+//!     groups: Default::default(),
+//! };
+//! assert!(pdp.readable(&alice).is_empty());
+//! alice.attributes.roles.insert("meteorologist".into());
+//! assert_eq!(pdp.readable(&alice), ["greensboro/#".parse()?]);
+//! assert!(!pdp.filter(&alice, &"data/#".parse()?).is_accepted());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! INVARIANT: no I/O, no clock. Every answer that is not a plain yes is a no with a reason.
+#![warn(missing_docs)]
+
+mod admission;
+mod cache;
+mod decision;
+mod item;
+mod mention;
+mod outcome;
+mod pdp;
+mod reader;
+mod residual;
+mod rights;
+mod statement;
+mod terms;
+mod vocabulary;
+
+pub use admission::{ERRORS_MAX, POLICIES_MAX, PolicyError, PolicySet, SOURCE_BYTES_MAX};
+pub use decision::Decision;
+pub use pdp::{
+    PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, RIGHTS_KEPT_MAX, SCOPES_KEPT_MAX, ScopeCounts, Withheld,
+    WithheldReason,
+};
+pub use reader::RequestContext;
+pub use residual::{RESIDUAL_BYTES_MAX, Residuals};
+pub use rights::FilterVerdict;
+pub use statement::{POLICY_BYTES_MAX, POLICY_NESTING_MAX, POLICY_OPERATORS_MAX};
+pub use vocabulary::SCHEMA;
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,245 @@
+//! What a reader may subscribe to.
+//!
+//! A filter is accepted if everything that it can match lies in a permitted topic subtree and nothing of it in a forbidden
+//! one. Keys decide the rest, so conditions that a subscription cannot settle count in the reader's favour: a permit
+//! counts if its conditions can hold for this reader, a forbid only if its conditions hold for certain.
+//!
+//! Which is which comes from partial evaluation with the reader known and item and context unknown, of the policies
+//! without their topic clauses.
+//!
+//! One subtree must cover the whole filter. No union of subtrees covers what none of them does: a wildcard matches
+//! infinitely many names and policies name finitely many.
+
+use crate::{
+    admission::{Rule, conditions},
+    outcome::Outcomes,
+    reader::{self, Failure},
+    vocabulary::{APP, GROUP, USER, Vocabulary, is_named},
+};
+use aups_core::{Filter, Principal, ReaderKind, Sub, Topic};
+use cedar_policy::{
+    Effect, PartialEntities, PartialEntityUid, PartialRequest, PolicyId, PolicySet,
+    pst::{EntityOrSlot, EntityType, EntityUID, PrincipalConstraint},
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
+
+/// Whether a reader may subscribe to a filter, and why: for the administrator, not for the reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilterVerdict {
+    /// It may.
+    Accepted {
+        /// Which policy permits it.
+        reason: String,
+    },
+    /// It may not.
+    Refused {
+        /// What stands against it, and what would be accepted.
+        reason: String,
+    },
+}
+
+impl FilterVerdict {
+    /// Whether the reader may.
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Accepted { reason } | Self::Refused { reason } => reason,
+        }
+    }
+}
+
+/// The topic subtrees that policies open or close to one reader.
+#[derive(Debug, Default)]
+pub(crate) struct Rights {
+    permitted: Vec<Claim>,
+    forbidden: Vec<Claim>,
+}
+
+/// What one policy says of a subtree.
+#[derive(Debug)]
+struct Claim {
+    /// The top of the subtree; `None` is every topic.
+    subtree: Option<Topic>,
+    policy: String,
+}
+
+impl Rights {
+    pub(crate) fn of(who: &Principal, rules: &[Rule]) -> Result<Self, Failure> {
+        let vocabulary = Vocabulary::get();
+        let rules: HashMap<&PolicyId, &Rule> =
+            rules.iter().filter(|rule| lets_in(&rule.readers, who)).map(|rule| (rule.anywhere.id(), rule)).collect();
+        let policies = PolicySet::from_policies(rules.values().map(|rule| rule.anywhere.clone()))?;
+        let entities = PartialEntities::from_concrete(reader::entities(who)?, &vocabulary.schema)?;
+        let reader = PartialEntityUid::from_concrete(vocabulary.reader(who.kind, who.sub.as_str()));
+        let item = PartialEntityUid::new(vocabulary.item_type.clone(), None);
+        let request = PartialRequest::new(reader, vocabulary.receive.clone(), item, None, &vocabulary.schema)?;
+        let response = policies.tpe(&request, &entities, &vocabulary.schema)?;
+
+        let mut rights = Self::default();
+        for policy in response.policies() {
+            let rule = rules.get(policy.id()).ok_or("a residual of a policy that was not asked")?;
+            let claim = || Claim { subtree: rule.subtree.clone(), policy: rule.name().to_owned() };
+            for outcomes in conditions(policy.to_pst()?.body()).map(Outcomes::of) {
+                match rule.effect() {
+                    Effect::Permit if !outcomes.is_never_true() => rights.permitted.push(claim()),
+                    // True or failing, whatever the item: a failing forbid forbids.
+                    Effect::Forbid if !outcomes.falsity => rights.forbidden.push(claim()),
+                    _ => {}
+                }
+            }
+        }
+        for claims in [&mut rights.permitted, &mut rights.forbidden] {
+            claims.sort_by(|one, other| (&one.subtree, &one.policy).cmp(&(&other.subtree, &other.policy)));
+        }
+        Ok(rights)
+    }
+
+    /// Judges a filter for the reader whose rights these are.
+    pub(crate) fn judge(&self, sub: &Sub, filter: &Filter) -> FilterVerdict {
+        let refused = |reason: String| FilterVerdict::Refused { reason };
+        let matched = filter.matched();
+        if matched.starts_with('$') {
+            return refused(format!("`{filter}`: topics that start with $ belong to the broker"));
+        }
+        match filter.levels().next() {
+            Some("+" | "#") => {
+                return refused(format!("`{filter}`: the first level must be named, for instance `data/#`"));
+            }
+            Some("aups") if matched.contains('/') => {
+                let own = format!("aups/ks/{sub}");
+                return if matched == own {
+                    FilterVerdict::Accepted { reason: format!("answers to {sub}'s own key requests") }
+                } else {
+                    refused(format!("`{filter}`: below aups/, {sub} may subscribe to `{own}` alone"))
+                };
+            }
+            _ => {}
+        }
+        if let Some(claim) = self.forbidden.iter().find(|claim| claim.meets(filter)) {
+            let policy = &claim.policy;
+            return refused(format!(
+                "`{filter}` can match {claim}, which policy `{policy}` forbids {sub}: narrow the filter"
+            ));
+        }
+        match self.permitted.iter().find(|claim| claim.covers(filter)) {
+            Some(claim) => {
+                FilterVerdict::Accepted { reason: format!("policy `{}` permits {sub} {claim}", claim.policy) }
+            }
+            None if self.permitted.is_empty() => refused(format!("no policy permits {sub} anything")),
+            None => {
+                let subtrees: BTreeSet<String> = self.permitted.iter().map(ToString::to_string).collect();
+                let subtrees = subtrees.into_iter().take(SUBTREES_TOLD_MAX).collect::<Vec<_>>().join(", ");
+                refused(format!("`{filter}` goes beyond what policies permit {sub}: {subtrees}"))
+            }
+        }
+    }
+
+    /// The fewest filters that are accepted for the permitted subtrees, sorted.
+    pub(crate) fn readable(&self, sub: &Sub, first_levels: &BTreeSet<&str>) -> Vec<Filter> {
+        let everything = self.permitted.iter().any(|claim| claim.subtree.is_none());
+        let tops = self.permitted.iter().filter_map(|claim| claim.subtree.as_ref().map(Topic::as_str));
+        let tops: BTreeSet<&str> = tops.chain(first_levels.iter().copied().filter(|_| everything)).collect();
+        let filters: BTreeSet<Filter> = tops.into_iter().flat_map(|top| self.filters_below(sub, top)).collect();
+        let redundant = |filter: &Filter| filters.iter().any(|wider| wider != filter && takes_in(wider, filter));
+        filters.iter().filter(|filter| !redundant(filter)).cloned().collect()
+    }
+
+    /// The whole subtree; where something below is forbidden, the levels above it.
+    fn filters_below(&self, sub: &Sub, top: &str) -> Vec<Filter> {
+        let accepted = |text: String| text.parse().ok().filter(|filter| self.judge(sub, filter).is_accepted());
+        if let Some(whole) = accepted(format!("{top}/#")) {
+            return vec![whole];
+        }
+        let levels = std::iter::successors(Some(top.to_owned()), |text| Some(format!("{text}/+")));
+        levels.map_while(accepted).take(aups_core::topic::TOPIC_LEVELS_MAX).collect()
+    }
+}
+
+/// Most subtrees that a refusal lists.
+const SUBTREES_TOLD_MAX: usize = 8;
+
+impl Claim {
+    /// Whether everything that the filter can match lies in the subtree.
+    fn covers(&self, filter: &Filter) -> bool {
+        let Some(top) = &self.subtree else { return true };
+        let mut levels = filter.levels();
+        top.levels().all(|level| levels.next() == Some(level))
+    }
+
+    /// Whether something that the filter can match lies in the subtree.
+    fn meets(&self, filter: &Filter) -> bool {
+        let Some(top) = &self.subtree else { return true };
+        let mut levels = filter.levels();
+        for level in top.levels() {
+            match levels.next() {
+                Some("#") => return true,
+                Some(named) if named == "+" || named == level => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subtree {
+            Some(top) => write!(f, "{top} and below"),
+            None => f.write_str("every topic"),
+        }
+    }
+}
+
+/// Whether a filter matches whatever another one matches.
+fn takes_in(wider: &Filter, narrower: &Filter) -> bool {
+    let mut narrow = narrower.levels();
+    for level in wider.levels() {
+        match (level, narrow.next()) {
+            ("#", _) => return true,
+            ("+", Some(named)) if named != "#" => {}
+            (level, Some(named)) if level == named => {}
+            _ => return false,
+        }
+    }
+    narrow.next().is_none()
+}
+
+/// Whether the head of a policy can let a reader in. What Cedar would find too, for each policy and at a higher price.
+fn lets_in(readers: &PrincipalConstraint, who: &Principal) -> bool {
+    match readers {
+        PrincipalConstraint::Is(kind) => is_kind(kind, who),
+        PrincipalConstraint::Eq(EntityOrSlot::Entity(name)) => is_reader(name, who),
+        PrincipalConstraint::In(EntityOrSlot::Entity(name)) => is_reader(name, who) || is_group_of(name, who),
+        PrincipalConstraint::IsIn(kind, EntityOrSlot::Entity(name)) => {
+            is_kind(kind, who) && (is_reader(name, who) || is_group_of(name, who))
+        }
+        // Anybody. Slots are of templates, which admission refuses.
+        _ => true,
+    }
+}
+
+fn is_kind(entity_type: &EntityType, who: &Principal) -> bool {
+    let kind = match who.kind {
+        ReaderKind::User => USER,
+        ReaderKind::App => APP,
+    };
+    is_named(entity_type, kind)
+}
+
+fn is_reader(name: &EntityUID, who: &Principal) -> bool {
+    is_kind(&name.ty, who) && name.eid == who.sub.as_str()
+}
+
+fn is_group_of(name: &EntityUID, who: &Principal) -> bool {
+    is_named(&name.ty, GROUP) && who.groups.iter().any(|group| name.eid == group.as_str())
+}
+
+#[cfg(test)]
+mod tests;

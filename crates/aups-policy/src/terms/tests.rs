@@ -1,0 +1,63 @@
+use super::*;
+
+fn read(annotation: &str, value: &str) -> Result<Terms, Vec<AnnotationFault>> {
+    Terms::read([(annotation, value)].into_iter())
+}
+
+#[test]
+fn lives_are_whole_numbers_with_a_unit() {
+    for (text, life_ms) in
+        [("1000ms", 1_000), ("1s", 1_000), ("5m", 300_000), ("2h", 7_200_000), ("1d", 86_400_000), ("24h", 86_400_000)]
+    {
+        assert_eq!(read("keylife", text).unwrap().life_ms(), life_ms, "{text}");
+    }
+    for text in
+        ["", "5", "m", "5 m", "-5m", "1.5h", "5M", "999ms", "0s", "25h", "2d", "1h30m", "99999999999999999999d", "5µs"]
+    {
+        let faults = read("keylife", text).unwrap_err();
+        assert!(faults[0].help.contains("from 1s to 24h"), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn obligations_come_alone_or_as_a_list() {
+    let obligations = |text| read("obligation", text).map(|terms| terms.obligations);
+    assert_eq!(obligations("sign"), Ok(Obligations { sign: true, pad_bytes: 0 }));
+    assert_eq!(obligations("pad:2"), Ok(Obligations { sign: false, pad_bytes: 2 }));
+    assert_eq!(obligations("sign, pad:256,pad:64"), Ok(Obligations { sign: true, pad_bytes: 256 }));
+    for text in ["", "sing", "sign,", "pad", "pad:", "pad:1", "pad:4097", "pad:x", "pad:70000", "Sign"] {
+        assert!(obligations(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn unknown_annotations_are_refused_and_descriptive_ones_taken() {
+    assert!(read("title", "anything").is_ok());
+    assert!(read("id", "meteo").is_ok());
+    assert!(read("suite", "chacha20-poly1305").is_ok());
+    for (annotation, value) in [("priority", "10"), ("Id", "x"), ("suite", "aes-128-gcm"), ("id", ""), ("id", "a\nb")] {
+        assert_eq!(read(annotation, value).unwrap_err()[0].annotation, annotation);
+    }
+    assert!(read("id", &"x".repeat(POLICY_NAME_CHARS_MAX)).is_ok());
+    assert!(read("id", &"x".repeat(POLICY_NAME_CHARS_MAX + 1)).is_err());
+}
+
+#[test]
+fn every_fault_of_a_policy_is_told() {
+    let faults = Terms::read([("one", ""), ("keylife", "x"), ("author", "me")].into_iter()).unwrap_err();
+    assert_eq!(faults.iter().map(|fault| fault.annotation.as_str()).collect::<Vec<_>>(), ["one", "keylife"]);
+}
+
+#[test]
+fn a_union_has_each_obligation_the_larger_block_and_the_shortest_stated_life() {
+    let terms = |annotations: &[(&'static str, &'static str)]| Terms::read(annotations.iter().copied()).unwrap();
+    let none = Terms::default();
+    let one = terms(&[("keylife", "1h"), ("obligation", "sign, pad:64"), ("suite", "aes-256-gcm")]);
+    let two = terms(&[("keylife", "2h"), ("obligation", "pad:256"), ("suite", "chacha20-poly1305")]);
+    assert_eq!((none.life_ms(), none.suite()), (300_000, Suite::Aes256Gcm));
+    assert_eq!(none.union(one).life_ms(), 3_600_000, "a policy that says nothing asks for nothing");
+    for union in [one.union(two), two.union(one), none.union(one).union(two)] {
+        assert_eq!(union.obligations, Obligations { sign: true, pad_bytes: 256 });
+        assert_eq!((union.life_ms(), union.suite()), (3_600_000, Suite::ChaCha20Poly1305));
+    }
+}
