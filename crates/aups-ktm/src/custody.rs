@@ -1,17 +1,20 @@
-//! Custody of the key-encryption key (KEK): the one secret that does not lie in the store.
+//! Custody of the key-encryption key (KEK), the one secret that does not lie in the store, and of signing keys, which lie there
+//! wrapped under it.
 
 use crate::{
     error::KtmError,
     records::{RACES_MAX, Records, Wrapped, put},
 };
-use aups_envelope::{Kek, Secret, SecretBytes, b64, random};
-use aups_store::Expect;
+use aups_core::NosId;
+use aups_envelope::{Kek, Secret, SecretBytes, SigningKey, VerifyingKey, b64, random};
+use aups_store::{Expect, Store};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use thiserror::Error;
 
@@ -119,6 +122,41 @@ fn fill(path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
     file.write_all(Secret::<KEK_BYTES>::random().expose())?;
     file.sync_all()
+}
+
+/// The Ed25519 key that a NOS signs with, kept beside the KTM's own secrets: made at the first start, then always the same.
+///
+/// For a NOS in the KTM's process. [`KtmError::WrongKek`] if the store was made with another KEK.
+pub async fn nos_signing_key(store: Arc<dyn Store>, kek: &Kek, nos: &NosId) -> Result<SigningKey, KtmError> {
+    signing_key(&Records::new(store), kek, &format!("nos/signing-key/{nos}")).await
+}
+
+/// A signing key at rest: its seed wrapped, and bound to the public key.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SigningKeyRecord {
+    public_key: VerifyingKey,
+    seed: Wrapped,
+}
+
+/// The signing key of a record; at the first start, a new one.
+pub(crate) async fn signing_key(records: &Records, kek: &Kek, key: &str) -> Result<SigningKey, KtmError> {
+    check_fit(records, kek).await?;
+    for _ in 0..RACES_MAX {
+        if let Some((record, _)) = records.get::<SigningKeyRecord>(key).await? {
+            let seed = record.seed.unwrap(kek, key, &[record.public_key.as_bytes()])?;
+            return Ok(SigningKey::from_seed(seed));
+        }
+        let made = SigningKey::generate();
+        let public_key = made.public();
+        let seed = Wrapped::wrap(kek, key, &[public_key.as_bytes()], &made.seed());
+        // If another instance is faster, its key is the one.
+        if records.commit(vec![put(key, &SigningKeyRecord { public_key, seed }, Expect::Absent)?]).await?.is_some() {
+            tracing::info!(record = key, public_key = %public_key, "made a signing key");
+            return Ok(made);
+        }
+    }
+    Err(KtmError::Contended { key: key.to_owned() })
 }
 
 const SENTINEL: &str = "ktm/kek";

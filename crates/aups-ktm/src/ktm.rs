@@ -119,11 +119,6 @@ impl Ktm {
     pub fn realm(&self) -> &Arc<Realm> {
         &self.core.realm
     }
-
-    /// Every scope there is: what to look through when a reader loses a right. No I/O.
-    pub fn scopes(&self) -> Vec<Arc<ScopeSpec>> {
-        self.core.scopes.all().iter().map(|scope| Arc::clone(&scope.spec)).collect()
-    }
 }
 
 impl Drop for Ktm {
@@ -171,6 +166,11 @@ impl KeysTopicsManager for Ktm {
 
     fn destroy<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<(), KtmError>> {
         self.core.destroy(scope).boxed()
+    }
+
+    fn scopes(&self) -> BoxFuture<'_, Result<Vec<Arc<ScopeSpec>>, KtmError>> {
+        let specs = self.core.scopes.all().iter().map(|scope| Arc::clone(&scope.spec)).collect();
+        future::ready(Ok(specs)).boxed()
     }
 
     fn keys(&self) -> BoxFuture<'_, Result<Vec<KeyRow>, KtmError>> {

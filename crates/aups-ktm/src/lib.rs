@@ -20,6 +20,7 @@
 //! | `ktm/publisher/<nosId>` | a NOS: slot, incarnation, signing key |
 //! | `ktm/slots` | the last publisher slot that was given |
 //! | `ktm/clock` | when the clock was last looked at, and since when it has not jumped |
+//! | `nos/signing-key/<nosId>` | what a NOS of this process signs with, its seed wrapped |
 //!
 //! A wrapped secret is bound to its record's key and to the members that say what it is for: a store in which records were
 //! exchanged or altered is refused, not believed.

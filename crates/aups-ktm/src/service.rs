@@ -53,6 +53,9 @@ pub trait KeysTopicsManager: Send + Sync + 'static {
     /// while longer; see `docs/guide/keys.md`.
     fn destroy<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<(), KtmError>>;
 
+    /// Every scope there is: what to look through when a reader loses a right, for those to bump.
+    fn scopes(&self) -> BoxFuture<'_, Result<Vec<Arc<ScopeSpec>>, KtmError>>;
+
     /// The paper's table, for people: the newest keys of every scope, and those of destroyed scopes.
     ///
     /// At most [`KEYS_LISTED_PER_SCOPE`](crate::KEYS_LISTED_PER_SCOPE) per scope; fewer, but at least two, where scopes

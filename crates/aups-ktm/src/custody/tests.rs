@@ -3,7 +3,7 @@ use crate::{
     fixture::{Busy, kek},
     records::Records,
 };
-use std::{sync::Arc, thread};
+use std::thread;
 
 /// Whether both are the same key.
 fn same(a: &Kek, b: &Kek) -> bool {
@@ -92,4 +92,26 @@ async fn the_first_kek_becomes_the_stores_and_no_other_fits() {
     for other in [Kek::new(1, Secret::random()), Kek::new(2, Secret::from_bytes([7; 32]))] {
         assert!(matches!(check_fit(&records, &other).await, Err(KtmError::WrongKek)));
     }
+}
+
+#[tokio::test]
+async fn a_nos_signs_with_a_key_of_its_own_that_stays() {
+    let store: Arc<dyn Store> = Arc::new(Busy::default());
+    let key = async |nos: &str| nos_signing_key(store.clone(), &kek(), &nos.parse().unwrap()).await.unwrap().public();
+    let (first, second) = (key("nos-1").await, key("nos-2").await);
+    assert_ne!(first, second);
+    assert_eq!((key("nos-1").await, key("nos-2").await), (first, second));
+    let other = Kek::new(1, Secret::random());
+    let refused = nos_signing_key(store.clone(), &other, &"nos-1".parse().unwrap()).await;
+    assert!(matches!(refused, Err(KtmError::WrongKek)));
+}
+
+#[tokio::test]
+async fn the_key_of_one_record_is_not_taken_for_that_of_another() {
+    let store: Arc<dyn Store> = Arc::new(Busy::default());
+    nos_signing_key(store.clone(), &kek(), &"nos-1".parse().unwrap()).await.unwrap();
+    let record = store.get("nos/signing-key/nos-1").await.unwrap().unwrap().value;
+    store.put_if("nos/signing-key/nos-2", record, Expect::Any).await.unwrap();
+    let taken = nos_signing_key(store, &kek(), &"nos-2".parse().unwrap()).await;
+    assert!(matches!(taken, Err(KtmError::Altered { .. })));
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Busy, kek};
 use aups_envelope::Secret;
+use aups_store::Expect;
 use bytes::Bytes;
 
 #[tokio::test]

@@ -98,6 +98,15 @@ async fn a_bump_made_elsewhere_is_found_when_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_made_up_bump_changes_nothing() {
+    let store = Arc::default();
+    let scopes = scopes(&store).await;
+    let known = scopes.create(&nth(0), NOW).await.unwrap();
+    let found = scopes.find_by_tag(known.tag, Bump(9)).await.unwrap().unwrap();
+    assert!(Arc::ptr_eq(&known, &found));
+}
+
+#[tokio::test]
 async fn a_bump_counter_at_its_end_makes_a_new_record() {
     let store = Arc::default();
     let scopes = scopes(&store).await;
