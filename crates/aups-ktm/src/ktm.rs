@@ -211,7 +211,9 @@ impl Core {
     }
 
     async fn derive_sealing_keys(&self, id: &ScopeId, now: UnixMillis) -> Result<SealingKeys, KtmError> {
-        let scope = self.scopes.settled(id, now).await?;
+        self.scopes.settle(id, now).await?;
+        // As new as it is now, and noted as used.
+        let scope = self.scopes.using(id, now).ok_or(KtmError::UnknownScope(*id))?;
         // The root period may have been shortened since the scope was made.
         root::check_life(scope.spec.life_ms, self.settings.root_period)?;
         self.roots.extend(now).await?;

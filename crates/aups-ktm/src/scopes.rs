@@ -169,17 +169,18 @@ impl Scopes {
         Ok(self.change(id, bumped).await?.bumps.highest())
     }
 
-    /// The scope without times ahead of `now`; see [`scope::Bumps::not_after`]. No I/O unless the clock was set back.
-    pub(crate) async fn settled(&self, id: &ScopeId, now: UnixMillis) -> Result<Arc<Scope>, KtmError> {
+    /// Makes sure that we know the scope, and that none of its times lies ahead of `now`; see
+    /// [`scope::Bumps::not_after`]. No I/O if we do and the clock was not set back.
+    pub(crate) async fn settle(&self, id: &ScopeId, now: UnixMillis) -> Result<(), KtmError> {
         let scope = match self.get(id) {
             Some(scope) => scope,
             None => self.find(id, &self.changing.lock().await).await?,
         };
         if scope.bumps.highest_since() <= now {
-            return Ok(scope);
+            return Ok(());
         }
         tracing::warn!(scope = %id, since = %scope.bumps.highest_since(), %now, "the clock was set back");
-        self.change(id, |scope| scope.with_bumps(scope.bumps.not_after(now))).await
+        self.change(id, |scope| scope.with_bumps(scope.bumps.not_after(now))).await.map(drop)
     }
 
     /// Destroys the salt, and keeps what people are told about the keys that were.

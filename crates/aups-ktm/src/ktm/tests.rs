@@ -29,7 +29,7 @@ impl Ktm {
 
     /// The key of a pair, whether or not it is served.
     async fn derive(&self, spec: &ScopeSpec, epoch: Epoch, bump: Bump) -> KeyEntry {
-        let scope = self.core.scopes.settled(&spec.id, self.core.clock.now()).await.unwrap();
+        let scope = self.core.scopes.using(&spec.id, self.core.clock.now()).unwrap();
         scope.key(&self.core.roots, epoch, bump).unwrap()
     }
 }
