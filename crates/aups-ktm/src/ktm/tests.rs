@@ -28,7 +28,7 @@ impl Ktm {
     }
 
     /// The key of a pair, whether or not it is served.
-    async fn derive(&self, spec: &ScopeSpec, epoch: Epoch, bump: Bump) -> KeyEntry {
+    fn derive(&self, spec: &ScopeSpec, epoch: Epoch, bump: Bump) -> KeyEntry {
         let scope = self.core.scopes.using(&spec.id, self.core.clock.now()).unwrap();
         scope.key(&self.core.roots, epoch, bump).unwrap()
     }
@@ -246,15 +246,14 @@ async fn served_are_the_pairs_that_were_are_or_will_be_current() {
     let served = BTreeSet::from([(0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (3, 2), (4, 2)]);
     for n in 0..=6 {
         for bump in 0..=4 {
-            let key = rig.ktm.derive(&spec, epoch(n), Bump(bump)).await;
+            let key = rig.ktm.derive(&spec, epoch(n), Bump(bump));
             assert_eq!(rig.ktm.served(&key).await, served.contains(&(n, bump)), "epoch +{n}, bump {bump}");
         }
     }
-    let before = rig.ktm.derive(&spec, Epoch(first.epoch.0 - 1), Bump(0)).await;
+    let before = rig.ktm.derive(&spec, Epoch(first.epoch.0 - 1), Bump(0));
     assert!(!rig.ktm.served(&before).await, "nobody sealed before the scope was made");
     // `from` = max(nbf, time of the bump).
-    let from =
-        async |n, bump| rig.ktm.resolve(&rig.ktm.derive(&spec, epoch(n), Bump(bump)).await.key_id).await.unwrap();
+    let from = async |n, bump| rig.ktm.resolve(&rig.ktm.derive(&spec, epoch(n), Bump(bump)).key_id).await.unwrap();
     assert_eq!(from(1, 1).await.unwrap().key.from, middle);
     assert_eq!(from(2, 1).await.unwrap().key.from, first.exp.plus(LIFE));
     assert_eq!(from(3, 2).await.unwrap().key.from, first.exp.plus(2 * LIFE));
@@ -454,7 +453,7 @@ async fn keys_lists_what_is_next_current_and_still_opens() {
         atb: "users: principal.clearance > 0".to_owned(),
         state,
     };
-    let replaced = rig.ktm.derive(&spec, now.current.terms.epoch, Bump(0)).await;
+    let replaced = rig.ktm.derive(&spec, now.current.terms.epoch, Bump(0));
     let expected = [
         row(&now.next, KeyState::PreActivation),
         row(&now.current, KeyState::Active),
