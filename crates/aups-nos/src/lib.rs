@@ -1,1 +1,64 @@
-//! The Networked Smart Object: southbound, normalise, analyse, topic, PEP, seal, publish; the key service
+//! The Networked Smart Object: takes data in over HTTP, makes items of it, and publishes them sealed for whoever the
+//! policies name; gives those readers their keys.
+//!
+//! In the order of a value's way: [`southbound`](crate::Nos::router) takes it from a source ([`sources`]), strictly
+//! ([`json`]); it is mapped to a reading ([`normalise`]) and scored ([`analyse`]), gets its [`topic`], and is in the
+//! backlog when the source is told 202. One worker takes it from there: the policy enforcement point permits it, it is
+//! sealed, handed to the broker ([`publish`]), and leaves the backlog when the broker acknowledged it. Readers ask the key
+//! service for the keys.
+//!
+//! INVARIANT: sealing takes only what the policy enforcement point permitted; nothing else reaches a [`Sink`].
+//!
+//! # Metrics
+//!
+//! | name | |
+//! | --- | --- |
+//! | `aups_items_accepted_total` | items taken (202) |
+//! | `aups_items_published_total` | items published and acknowledged by the broker |
+//! | `aups_items_withheld_total{reason}` | items that left the queue unpublished: `nobody-may-read`, `policy-failed`, `too-many-scopes`, `no-keys`, `unsealable`, `unreadable` |
+//! | `aups_requests_refused_total{code}` | HTTP requests refused, by the code of their problem type |
+//! | `aups_keys_granted_total`, `aups_keys_denied_total` | keys asked for, and what came of it |
+//! | `aups_backlog_items`, `aups_batches_in_flight` | gauges: taken and not acknowledged; batches at the broker |
+//! | `aups_publish_latency_seconds` | histogram: from reception to hand-over to the broker, of the first item of each batch |
+#![warn(missing_docs)]
+
+mod nos;
+
+mod southbound;
+
+pub mod sources;
+
+pub mod json;
+
+mod accept;
+
+pub mod normalise;
+
+pub mod analyse;
+
+pub mod topic;
+
+mod pipeline;
+
+mod pep;
+
+mod seal;
+
+pub mod publish;
+
+mod key_service;
+
+pub mod config;
+mod problem;
+mod rate;
+
+#[cfg(test)]
+mod fixture;
+
+pub use config::{BacklogLimits, KeyServiceLimits, NosConfig, Registration, Transport};
+pub use key_service::{Reader, ReaderKeys, Readers};
+pub use nos::{Nos, NosParts, StartError};
+pub use problem::{PROBLEM_JSON, problem_response};
+pub use publish::{Outgoing, Receipt, Sink, SinkError};
+pub use rate::Rate;
+pub use sources::Sources;

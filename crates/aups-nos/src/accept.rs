@@ -1,0 +1,168 @@
+//! One value that a source sent becomes an entry of the backlog: normalise, analyse, topic.
+
+use crate::{
+    analyse::{Arrival, ScoringRules, analyse},
+    config::Transport,
+    json::Value,
+    normalise::{MappingError, SCHEMA, normalise},
+    sources::SourceRecord,
+    topic::Topics,
+};
+use aups_core::{
+    Clock, Item, ItemId, Topic, UnixMillis,
+    item::Source,
+    limits::LINE_BYTES_MAX,
+    topic::{TOPIC_BYTES_MAX, TopicError},
+};
+use aups_envelope::hash;
+use bytes::Bytes;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use thiserror::Error;
+use tokio::time::Instant;
+
+/// An item that this NOS has taken and not yet published.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The item.
+    pub(crate) item: Item,
+    /// Where it will be published.
+    pub(crate) topic: Topic,
+    /// The item's JSON: what the queue keeps and what is sealed.
+    pub(crate) json: Bytes,
+    /// When it came; for the latency, and of this process only.
+    pub(crate) taken: Instant,
+}
+
+impl Entry {
+    /// From what the queue kept. Fails if that is not an item, or its topic is too long by now.
+    pub(crate) fn restore(json: Bytes, topics: &Topics) -> Result<Self, RestoreError> {
+        let item: Item = serde_json::from_slice(&json)?;
+        let topic = topics.of(&item)?;
+        Ok(Self { item, topic, json, taken: Instant::now() })
+    }
+}
+
+/// A record of the queue that is no item: the disk's fault, or another version's.
+#[derive(Debug, Error)]
+pub(crate) enum RestoreError {
+    #[error("not the JSON of an item")]
+    Json(#[from] serde_json::Error),
+    #[error("no topic for it")]
+    Topic(#[from] TopicError),
+}
+
+/// Who sent a value.
+#[derive(Debug, Clone)]
+pub(crate) enum Sender {
+    /// A registered source that proved it.
+    Registered(Arc<SourceRecord>),
+    /// Somebody at an address.
+    Unregistered(IpAddr),
+}
+
+/// A value that is not taken. The source is at fault.
+#[derive(Debug, Error)]
+pub(crate) enum AcceptError<'a> {
+    #[error("{0}")]
+    Mapping(MappingError<'a>),
+    #[error("`name` and `NodeId` make a topic of more than {TOPIC_BYTES_MAX} bytes; shorten them")]
+    TopicTooLong,
+    #[error("the item would have more than {ITEM_BYTES_MAX} bytes; send less at once")]
+    ItemTooLong,
+}
+
+/// Largest JSON of an item: a body that is full of one value, with what an item adds.
+pub(crate) const ITEM_BYTES_MAX: usize = aups_core::limits::BODY_BYTES_MAX + LINE_BYTES_MAX;
+
+/// Turns values into entries.
+#[derive(Debug)]
+pub(crate) struct Acceptance {
+    topics: Topics,
+    scoring: ScoringRules,
+    transport: Transport,
+    clock: Arc<dyn Clock>,
+    address_salt: [u8; 32],
+    ids: ItemIds,
+}
+
+impl Acceptance {
+    pub(crate) fn new(
+        topics: Topics,
+        scoring: ScoringRules,
+        transport: Transport,
+        clock: Arc<dyn Clock>,
+        address_salt: [u8; 32],
+    ) -> Self {
+        Self { topics, scoring, transport, clock, address_salt, ids: ItemIds::new() }
+    }
+
+    /// Takes a value. About 2 µs.
+    pub(crate) fn accept<'a>(&self, value: Value<'a>, sender: &Sender) -> Result<Entry, AcceptError<'a>> {
+        let (taken, received_at) = (Instant::now(), self.clock.now());
+        let registered = matches!(sender, Sender::Registered(_));
+        let normalised = normalise(value, registered).map_err(AcceptError::Mapping)?;
+        let source = match sender {
+            Sender::Registered(record) => record.source(),
+            Sender::Unregistered(address) => Source {
+                node_id: normalised.node_id.unwrap_or_else(|| self.address_name(*address)),
+                node_type: UNKNOWN.into(),
+                communication_mode: UNKNOWN.into(),
+                registered: false,
+            },
+        };
+        let arrival = Arrival { transport: self.transport, registered, received_at };
+        let (security, quality) = analyse(&normalised.reading, arrival, &self.scoring);
+        let id = self.ids.next(received_at);
+        let item = Item { id, source, schema: SCHEMA.into(), received_at, data: normalised.reading, security, quality };
+        let topic = self.topics.of(&item).map_err(|_| AcceptError::TopicTooLong)?;
+        // Writing texts and numbers to memory does not fail; a value that did would be one that cannot be sent on.
+        let json = serde_json::to_vec(&item).map_err(|_| AcceptError::ItemTooLong)?;
+        if json.len() > ITEM_BYTES_MAX {
+            return Err(AcceptError::ItemTooLong);
+        }
+        Ok(Entry { item, topic, json: json.into(), taken })
+    }
+
+    /// What a source is called that says nothing of itself: the same for the same address on this NOS, and not to be
+    /// turned back into the address without the NOS's salt.
+    fn address_name(&self, address: IpAddr) -> Box<str> {
+        let hash = match address.to_canonical() {
+            IpAddr::V4(address) => hash::sha256(&[b"aups/1 address", &self.address_salt, &address.octets()]),
+            IpAddr::V6(address) => hash::sha256(&[b"aups/1 address", &self.address_salt, &address.octets()]),
+        };
+        let [a, b, c, d, e, f, g, h, ..] = hash;
+        format!("addr-{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h])).into()
+    }
+}
+
+/// Node type and communication mode of a source that never said them.
+const UNKNOWN: &str = "unknown";
+
+/// Makes `UUIDv7`s (RFC 9562): random bits of this start, and a counter that rises within a millisecond and beyond.
+#[derive(Debug)]
+struct ItemIds {
+    random: [u8; 10],
+    counter: AtomicU32,
+}
+
+impl ItemIds {
+    fn new() -> Self {
+        Self { random: hash::random(), counter: AtomicU32::new(u32::from_be_bytes(hash::random())) }
+    }
+
+    fn next(&self, now: UnixMillis) -> ItemId {
+        let [a, b, c, _, _, _, _, h, i, j] = self.random;
+        let [d, e, f, g] = self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let bytes = [a, b, c, d, e, f, g, h, i, j];
+        ItemId(uuid::Builder::from_unix_timestamp_millis(now.0, &bytes).into_uuid())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! How a NOS behaves: every limit and rule by name, with its unit and its default.
+
+use crate::{analyse::ScoringRules, rate::Rate, topic::Topics};
+use std::time::Duration;
+
+/// How a NOS behaves. `NosConfig::default()` is what DESIGN says.
+#[derive(Debug, Clone)]
+pub struct NosConfig {
+    /// How what comes in over HTTP was carried. It decides scores and nothing else.
+    pub transport: Transport,
+    /// Who may register a source.
+    pub registration: Registration,
+    /// Most registered sources.
+    pub sources_max: usize,
+    /// Topics of published items.
+    pub topics: Topics,
+    /// How items are scored.
+    pub scoring: ScoringRules,
+    /// Items of unregistered sources, per address (IPv6: per /64).
+    pub unregistered_rate: Rate,
+    /// Items of a registered source; `None` is no quota.
+    pub registered_rate: Option<Rate>,
+    /// The backlog: what was taken and is not yet published and acknowledged.
+    pub backlog: BacklogLimits,
+    /// Most scopes per first topic level; what would need one more is withheld.
+    pub scopes_per_level_max: usize,
+    /// Most (topic, scope) pairs that one session counts, each under 1 KB; then a new session starts.
+    pub counters_max: usize,
+    /// Key requests.
+    pub key_service: KeyServiceLimits,
+    /// Longest time that [`Nos::drain`](crate::Nos::drain) waits for the backlog to empty.
+    pub drain_max: Duration,
+}
+
+impl Default for NosConfig {
+    fn default() -> Self {
+        Self {
+            transport: Transport::Loopback,
+            registration: Registration::Open,
+            sources_max: 1_000_000,
+            topics: Topics::default(),
+            scoring: ScoringRules::default(),
+            unregistered_rate: Rate::per_second(100),
+            registered_rate: None,
+            backlog: BacklogLimits::default(),
+            scopes_per_level_max: 10_000,
+            counters_max: 1_000_000,
+            key_service: KeyServiceLimits::default(),
+            drain_max: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How a request was carried on its way to this NOS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// It never left this machine: the listener takes loopback addresses only.
+    Loopback,
+    /// TLS.
+    Tls,
+    /// In clear over a network.
+    Clear,
+}
+
+/// Who may register a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Whoever can reach the listener: for loopback.
+    Open,
+    /// Who brings a one-time claim token ([`Sources::invite`](crate::Sources::invite)).
+    Token,
+}
+
+/// How much may wait between 202 and the broker's acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BacklogLimits {
+    /// Most items in memory.
+    pub items_max: usize,
+    /// Most bytes of item JSON in memory. In disk mode the rest waits on disk, as much as the ingest queue takes.
+    pub bytes_max: usize,
+    /// How long a stream of lines waits for room before it is refused.
+    pub wait_max: Duration,
+}
+
+impl Default for BacklogLimits {
+    fn default() -> Self {
+        Self { items_max: 65_536, bytes_max: 64 << 20, wait_max: Duration::from_secs(10) }
+    }
+}
+
+/// How many key requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyServiceLimits {
+    /// Per address, before the requester is known (IPv6: per /64).
+    pub address_rate: Rate,
+    /// Per reader, after its signature held.
+    pub reader_rate: Rate,
+    /// Most `jti` remembered; when all are younger than they must be kept, further requests are refused (503).
+    pub jtis_max: usize,
+    /// Most scopes whose parsed residuals are kept.
+    pub residuals_max: usize,
+}
+
+impl Default for KeyServiceLimits {
+    fn default() -> Self {
+        Self {
+            address_rate: Rate { per_second: 500, burst: 1_000 },
+            reader_rate: Rate { per_second: 50, burst: 100 },
+            jtis_max: 1_000_000,
+            residuals_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! From what a source sent to a reading: the default mapping.
+//!
+//! An object with `value`, and optionally `name`, `unit` and `time`, is a reading; its further members are kept. Any other
+//! JSON value becomes the `value` of a reading named `value`. Of an unregistered source, a `NodeId` member says what it
+//! calls itself and is taken out.
+
+use crate::json::Value;
+use aups_core::{UnixMillis, item::Reading};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use thiserror::Error;
+
+/// The name of this mapping, an item's `schema`.
+pub const SCHEMA: &str = "default";
+/// The name of a reading that came without one.
+pub const NAMELESS: &str = "value";
+/// Longest name that a source may give itself, in characters; the same at a registration.
+pub const TEXT_CHARS_MAX: usize = 64;
+
+/// A reading, and what its source calls itself.
+#[derive(Debug)]
+pub struct Normalised {
+    /// The reading.
+    pub reading: Reading,
+    /// The `NodeId` member, if the source is unregistered and sent one.
+    pub node_id: Option<Box<str>>,
+}
+
+/// A member that does not fit the mapping. The source is at fault.
+#[derive(Debug, Clone, Copy, Error)]
+#[error("`{member}` must be {wanted}")]
+pub struct MappingError<'a> {
+    /// The member.
+    pub member: &'static str,
+    /// What it must be.
+    pub wanted: &'static str,
+    /// What it is.
+    pub value: Value<'a>,
+}
+
+/// Maps one value. `registered` says whether its source is.
+pub fn normalise(value: Value<'_>, registered: bool) -> Result<Normalised, MappingError<'_>> {
+    let Some(mut members) = value.members() else {
+        return Ok(Normalised { reading: nameless(value.to_raw()), node_id: None });
+    };
+    let node_id = if registered { None } else { take_node_id(&mut members)? };
+    let measured = members.iter().find(|(name, _)| name == "value").map(|(_, value)| *value);
+    let reading = match (measured, &node_id) {
+        (Some(measured), _) => reading(measured, members)?,
+        (None, None) => nameless(value.to_raw()),
+        (None, Some(_)) => nameless(object(&members)),
+    };
+    Ok(Normalised { reading, node_id })
+}
+
+type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
+
+fn take_node_id<'a>(members: &mut Members<'a>) -> Result<Option<Box<str>>, MappingError<'a>> {
+    let Some(at) = members.iter().position(|(name, _)| name == "NodeId") else { return Ok(None) };
+    let (_, value) = members.remove(at);
+    match value.string() {
+        Some(text) if (1..=TEXT_CHARS_MAX).contains(&text.chars().count()) => Ok(Some(text.into())),
+        _ => Err(MappingError { member: "NodeId", wanted: "a text of 1 to 64 characters", value }),
+    }
+}
+
+/// A reading from the members of an object with `value`, which is handed in apart.
+fn reading<'a>(value: Value<'a>, members: Members<'a>) -> Result<Reading, MappingError<'a>> {
+    let mut reading = nameless(value.to_raw());
+    for (member, value) in members {
+        match &*member {
+            "value" => {}
+            "name" => reading.name = text("name", value)?,
+            "unit" => reading.unit = Some(text("unit", value)?),
+            "time" => reading.time = Some(rfc3339(value)?),
+            _ => reading.further.push((member.into(), value.to_raw())),
+        }
+    }
+    Ok(reading)
+}
+
+fn text<'a>(member: &'static str, value: Value<'a>) -> Result<Box<str>, MappingError<'a>> {
+    value.string().map(Into::into).ok_or(MappingError { member, wanted: "a string", value })
+}
+
+fn rfc3339(value: Value<'_>) -> Result<Box<str>, MappingError<'_>> {
+    let wanted = "an RFC 3339 date-time with an offset, such as \"2026-01-31T12:00:00.000Z\"";
+    let error = MappingError { member: "time", wanted, value };
+    let time = value.string().ok_or(error)?;
+    UnixMillis::parse_rfc3339(&time).map_err(|_| error)?;
+    Ok(time.into())
+}
+
+/// The members as an object again.
+fn object(members: &Members<'_>) -> Box<RawValue> {
+    let quoted = |name: &str| serde_json::Value::from(name).to_string();
+    let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{}", quoted(name), value.text())).collect();
+    // What is put together from values that were read strictly is JSON: there is nothing to fall back to.
+    RawValue::from_string(format!("{{{}}}", members.join(","))).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+fn nameless(value: Box<RawValue>) -> Reading {
+    Reading { name: NAMELESS.into(), value, unit: None, time: None, further: Vec::new() }
+}

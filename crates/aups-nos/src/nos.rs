@@ -1,0 +1,201 @@
+//! One NOS: its parts put together.
+
+use crate::{
+    accept::Acceptance,
+    config::NosConfig,
+    key_service::{KeyService, KeyServiceParts, Readers, get_topics, post_keys},
+    pep::Pep,
+    pipeline::{Pipeline, backlog::Backlog},
+    problem::method_not_allowed,
+    publish::Sink,
+    rate::Buckets,
+    seal::Sealer,
+    sources::{Sources, SourcesError},
+    southbound::{Southbound, post_data, post_registration},
+};
+use aups_core::{Clock, NosId};
+use aups_envelope::{Secret, SigningKey, VerifyingKey, b64};
+use aups_ktm::{KeysTopicsManager, KtmError};
+use aups_policy::Pdp;
+use aups_store::{Expect, IngestQueue, Store, StoreError};
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use std::{fmt, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::{sync::watch, task::JoinHandle, time};
+use tracing::{info, warn};
+
+/// Where the salt of address names is kept.
+const ADDRESS_SALT_KEY: &str = "nos/address-salt";
+
+/// What a NOS is made of.
+pub struct NosParts {
+    /// Its name in the realm.
+    pub id: NosId,
+    /// The realm's public key.
+    pub realm_key: VerifyingKey,
+    /// The key that it signs with: always the same one, else readers cannot verify what it signed before.
+    pub signing_key: SigningKey,
+    /// Gives keys.
+    pub ktm: Arc<dyn KeysTopicsManager>,
+    /// The policies in force.
+    pub policies: watch::Receiver<Arc<Pdp>>,
+    /// Who may ask for keys.
+    pub readers: Arc<dyn Readers>,
+    /// Where messages go.
+    pub sink: Arc<dyn Sink>,
+    /// Keeps registrations of sources.
+    pub store: Arc<dyn Store>,
+    /// Keeps what was taken until it is published; `None` keeps it in memory only.
+    pub queue: Option<IngestQueue>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// How it behaves.
+    pub config: NosConfig,
+}
+
+impl fmt::Debug for NosParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NosParts").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Why a NOS does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The KTM's fault.
+    #[error("the KTM does not let this NOS begin")]
+    Ktm(#[from] KtmError),
+    /// The store's fault: the registered sources.
+    #[error("the registered sources cannot be read")]
+    Sources(#[from] SourcesError),
+    /// The store's fault.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// The store's fault: a record of ours that we did not write.
+    #[error("the record `{ADDRESS_SALT_KEY}` is not 32 bytes in base64url; restore a backup")]
+    AddressSalt,
+}
+
+/// A running NOS. Dropped without [`Nos::drain`], it stops at once.
+pub struct Nos {
+    southbound: Arc<Southbound>,
+    key_service: Arc<KeyService>,
+    backlog: Arc<Backlog>,
+    worker: JoinHandle<()>,
+    drain_max: Duration,
+}
+
+impl Nos {
+    /// Starts a NOS: begins an incarnation and goes on with what the queue holds.
+    pub async fn start(parts: NosParts) -> Result<Self, StartError> {
+        let NosParts { id, realm_key, signing_key, ktm, policies, readers, sink, store, queue, clock, config } = parts;
+        let signing_key = Arc::new(signing_key);
+        let address_salt = address_salt(&*store).await?;
+        let sources = Sources::open(store, Arc::clone(&clock), config.registration, config.sources_max).await?;
+        let sealer = Sealer::begin(
+            id.clone(),
+            Arc::clone(&ktm),
+            Arc::clone(&clock),
+            Arc::clone(&signing_key),
+            config.counters_max,
+        )
+        .await?;
+        let pep = Pep::new(policies.clone(), Arc::clone(&ktm), config.scopes_per_level_max);
+        let backlog = Backlog::new(config.backlog, config.topics.clone(), queue);
+        let worker = tokio::spawn(Pipeline::new(Arc::clone(&backlog), pep, sealer, sink).run());
+        let key_service = KeyService::new(KeyServiceParts {
+            nos: id,
+            realm_key,
+            signing_key,
+            ktm,
+            readers,
+            policies,
+            first_levels: config.topics.first_levels(),
+            clock: Arc::clone(&clock),
+            limits: config.key_service,
+        });
+        let southbound = Southbound {
+            sources: Arc::new(sources),
+            acceptance: Acceptance::new(config.topics, config.scoring, config.transport, clock, address_salt),
+            backlog: Arc::clone(&backlog),
+            unregistered: Buckets::new(config.unregistered_rate),
+            registered: config.registered_rate.map(Buckets::new),
+        };
+        Ok(Self {
+            southbound: Arc::new(southbound),
+            key_service: Arc::new(key_service),
+            backlog,
+            worker,
+            drain_max: config.drain_max,
+        })
+    }
+
+    /// The paths of this NOS: `/registration`, `/data`, `/v1/keys`, `/v1/topics`.
+    ///
+    /// To be served with the peer's address (`into_make_service_with_connect_info::<SocketAddr>()`), else all senders
+    /// count as one.
+    pub fn router(&self) -> Router {
+        let only_post = || async { method_not_allowed("POST") };
+        let southbound = Router::new()
+            .route("/registration", post(post_registration).fallback(only_post))
+            .route("/data", post(post_data).fallback(only_post))
+            .with_state(Arc::clone(&self.southbound));
+        let key_service = Router::new()
+            .route("/v1/keys", post(post_keys).fallback(only_post))
+            .route("/v1/topics", get(get_topics).fallback(|| async { method_not_allowed("GET, HEAD") }))
+            .with_state(Arc::clone(&self.key_service));
+        southbound.merge(key_service)
+    }
+
+    /// The registered sources, to be administered.
+    pub fn sources(&self) -> Arc<Sources> {
+        Arc::clone(&self.southbound.sources)
+    }
+
+    /// Takes nothing more, publishes what was taken, and stops; after [`NosConfig::drain_max`] in any case. In disk mode
+    /// what is left then is published after the next start.
+    pub async fn drain(mut self) {
+        self.backlog.stop();
+        if time::timeout(self.drain_max, &mut self.worker).await.is_ok() {
+            return;
+        }
+        let items = self.backlog.unacknowledged();
+        if self.backlog.is_durable() {
+            info!(items, "stopping with items on disk; they are published after the next start");
+        } else {
+            warn!(items, "stopping with items that the broker did not acknowledge; they are lost");
+        }
+    }
+}
+
+impl Drop for Nos {
+    fn drop(&mut self) {
+        self.backlog.stop();
+        self.worker.abort();
+    }
+}
+
+impl fmt::Debug for Nos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nos").field("unacknowledged", &self.backlog.unacknowledged()).finish_non_exhaustive()
+    }
+}
+
+/// The salt under which addresses become names; made at the first start, so that names stay.
+async fn address_salt(store: &dyn Store) -> Result<[u8; 32], StartError> {
+    let fresh = b64::encode(Secret::<32>::random().expose());
+    match store.put_if(ADDRESS_SALT_KEY, fresh.into(), Expect::Absent).await {
+        Ok(_) | Err(StoreError::Conflict { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let kept = store.get(ADDRESS_SALT_KEY).await?.ok_or(StartError::AddressSalt)?;
+    let text = std::str::from_utf8(&kept.value).map_err(|_| StartError::AddressSalt)?;
+    b64::decode_array(text).map_err(|_| StartError::AddressSalt)
+}
+
+#[cfg(test)]
+mod tests;

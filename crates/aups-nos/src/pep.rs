@@ -1,0 +1,158 @@
+//! The policy enforcement point: nothing is sealed without its permission.
+
+use crate::accept::Entry;
+use aups_core::{ScopeId, ScopeSpec};
+use aups_ktm::{KeysTopicsManager, KtmError};
+use aups_policy::{Pdp, WithheldReason};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+use tokio::sync::watch;
+use tracing::error;
+
+/// Most (first topic level, scope) pairs that are told apart, about 100 bytes each.
+const PAIRS_MAX: usize = 1_000_000;
+
+/// An entry that may be sealed, for whoever satisfies a scope that the KTM knows.
+///
+/// INVARIANT: only [`Pep::permit`] makes one: the fields are private, and [`crate::seal`] takes nothing else.
+#[derive(Debug)]
+pub(crate) struct Permitted<'a> {
+    entry: &'a Entry,
+    scope: Arc<ScopeSpec>,
+}
+
+impl Permitted<'_> {
+    pub(crate) fn entry(&self) -> &Entry {
+        self.entry
+    }
+
+    pub(crate) fn scope(&self) -> &ScopeSpec {
+        &self.scope
+    }
+}
+
+/// Why an item leaves the queue without being published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Withheld {
+    /// The policies let nobody read it: the ordinary case.
+    #[error("no policy lets anybody read it")]
+    NobodyMayRead,
+    /// The decision failed.
+    #[error("the policies could not be evaluated: {0}")]
+    PolicyFailed(Arc<str>),
+    /// The policies make more scopes than are kept.
+    #[error("policies make more than {0} scopes under its first topic level; make them coarser")]
+    TooManyScopes(usize),
+    /// The KTM will not give keys for its scope.
+    #[error("the KTM gives no keys for its scope: {0}")]
+    NoKeys(String),
+    /// It cannot be sealed.
+    #[error("it cannot be sealed: {0}")]
+    Unsealable(String),
+    /// The queue kept something that is no item.
+    #[error("what the queue kept of it cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl Withheld {
+    /// The label of the metric: one of a fixed set.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::NobodyMayRead => "nobody-may-read",
+            Self::PolicyFailed(_) => "policy-failed",
+            Self::TooManyScopes(_) => "too-many-scopes",
+            Self::NoKeys(_) => "no-keys",
+            Self::Unsealable(_) => "unsealable",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+/// Why there is no permission.
+#[derive(Debug)]
+pub(crate) enum NotPermitted {
+    /// For good: the item is withheld.
+    Withheld(Withheld),
+    /// For now: the item waits.
+    Ktm(KtmError),
+}
+
+/// Asks the policy decision point about each item, and the KTM for each scope that comes first.
+pub(crate) struct Pep {
+    policies: watch::Receiver<Arc<Pdp>>,
+    pdp: Arc<Pdp>,
+    ktm: Arc<dyn KeysTopicsManager>,
+    scopes_per_level_max: usize,
+    /// The scopes that the KTM has, by first topic level; those of the policies in force.
+    levels: HashMap<Box<str>, HashSet<ScopeId>>,
+    pairs: usize,
+}
+
+impl Pep {
+    pub(crate) fn new(
+        policies: watch::Receiver<Arc<Pdp>>,
+        ktm: Arc<dyn KeysTopicsManager>,
+        scopes_per_level_max: usize,
+    ) -> Self {
+        let pdp = Arc::clone(&policies.borrow());
+        Self { policies, pdp, ktm, scopes_per_level_max, levels: HashMap::new(), pairs: 0 }
+    }
+
+    /// Takes up the policies that are in force now. Those of one batch are the same for all of it.
+    pub(crate) fn begin_batch(&mut self) {
+        let pdp = Arc::clone(&self.policies.borrow());
+        if !Arc::ptr_eq(&self.pdp, &pdp) {
+            self.pdp = pdp;
+            self.levels.clear();
+            self.pairs = 0;
+        }
+    }
+
+    /// Decides. Waits only for a scope that comes first.
+    pub(crate) async fn permit<'a>(&mut self, entry: &'a Entry) -> Result<Permitted<'a>, NotPermitted> {
+        let scope = self.pdp.scope(&entry.item, &entry.topic).map_err(|withheld| {
+            NotPermitted::Withheld(match withheld.reason {
+                WithheldReason::NobodyMayRead => Withheld::NobodyMayRead,
+                WithheldReason::Failed(why) => Withheld::PolicyFailed(why),
+            })
+        })?;
+        let level = entry.topic.levels().next().unwrap_or_default();
+        if !self.levels.get(level).is_some_and(|scopes| scopes.contains(&scope.id)) {
+            self.ensure(level, &scope).await?;
+        }
+        Ok(Permitted { entry, scope })
+    }
+
+    /// Forgets that the KTM has a scope: it said that it has not.
+    pub(crate) fn forget(&mut self, scope: &ScopeId) {
+        for scopes in self.levels.values_mut() {
+            self.pairs -= usize::from(scopes.remove(scope));
+        }
+    }
+
+    async fn ensure(&mut self, level: &str, scope: &ScopeSpec) -> Result<(), NotPermitted> {
+        let known = self.levels.get(level).map_or(0, HashSet::len);
+        if known >= self.scopes_per_level_max || self.pairs >= PAIRS_MAX {
+            error!(level, scopes = known, "policies make too many scopes under a first topic level: withholding");
+            return Err(NotPermitted::Withheld(Withheld::TooManyScopes(self.scopes_per_level_max)));
+        }
+        self.ktm.ensure_scope(scope).await.map_err(not_permitted)?;
+        self.pairs += usize::from(self.levels.entry(level.into()).or_default().insert(scope.id));
+        Ok(())
+    }
+}
+
+/// What the KTM refuses for good is withheld; for the rest the item waits.
+pub(crate) fn not_permitted(error: KtmError) -> NotPermitted {
+    match error {
+        KtmError::Life { .. } | KtmError::ForeignScope(_) | KtmError::ScopesFull { .. } => {
+            NotPermitted::Withheld(Withheld::NoKeys(error.to_string()))
+        }
+        error => NotPermitted::Ktm(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! From the backlog to the broker: PEP, seal, publish, acknowledge; one worker, in order.
+//!
+//! Batches are published one after the other, several of them before the first is acknowledged. An entry leaves the
+//! backlog for good when its batch and all before it were acknowledged. Until then its sealed bytes are kept: what the
+//! broker lost is sent again as it was, so that a reader sees a duplicate and no gap.
+
+pub(crate) mod backlog;
+
+use crate::{
+    accept::Entry,
+    pep::{NotPermitted, Pep, Withheld},
+    publish::{Outgoing, Receipt, Sink, SinkError},
+    seal::{CONTENT_TYPE, Sealer},
+};
+use aups_ktm::KtmError;
+use backlog::{Backlog, Taken};
+use std::{collections::VecDeque, future::ready, sync::Arc, time::Duration};
+use tokio::time::{self, Instant};
+use tracing::{error, warn};
+
+/// Most entries that are sealed and published together: under 1 ms of work.
+const BATCH_ENTRIES_MAX: usize = 256;
+/// Most batches that are published and not yet acknowledged.
+const BATCHES_IN_FLIGHT_MAX: usize = 8;
+/// Waits before something is tried again: the first, and the longest of those that double.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LONGEST: Duration = Duration::from_secs(2);
+/// The same trouble is logged once in so long.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// The worker.
+pub(crate) struct Pipeline {
+    backlog: Arc<Backlog>,
+    pep: Pep,
+    sealer: Sealer,
+    sink: Arc<dyn Sink>,
+    in_flight: VecDeque<Flight>,
+    retry: Backoff,
+    withheld_log: BoundedLog,
+    trouble_log: BoundedLog,
+}
+
+/// A batch that was handed to the sink.
+struct Flight {
+    messages: Vec<Outgoing>,
+    receipt: Receipt,
+    through: u64,
+}
+
+impl Pipeline {
+    pub(crate) fn new(backlog: Arc<Backlog>, pep: Pep, sealer: Sealer, sink: Arc<dyn Sink>) -> Self {
+        Self {
+            backlog,
+            pep,
+            sealer,
+            sink,
+            in_flight: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
+            retry: Backoff::default(),
+            withheld_log: BoundedLog::default(),
+            trouble_log: BoundedLog::default(),
+        }
+    }
+
+    /// Works until the backlog stops and everything in it was published and acknowledged.
+    pub(crate) async fn run(mut self) {
+        let mut stopped = false;
+        while !(stopped && self.in_flight.is_empty()) {
+            let may_take = !stopped && self.in_flight.len() < BATCHES_IN_FLIGHT_MAX;
+            tokio::select! {
+                biased;
+                Some(receipt) = settled(&mut self.in_flight) => match receipt {
+                    Ok(()) => self.acknowledge(),
+                    Err(error) => self.send_again(&error).await,
+                },
+                taken = self.backlog.take(BATCH_ENTRIES_MAX), if may_take => match taken {
+                    Ok(Some(taken)) => self.publish(taken).await,
+                    Ok(None) => stopped = true,
+                    Err(error) => {
+                        if let Some(more) = self.trouble_log.next() {
+                            error!(error = &error as &dyn std::error::Error, more, "nothing can be taken from the queue; trying again");
+                        }
+                        self.retry.wait().await;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn publish(&mut self, taken: Taken) {
+        self.pep.begin_batch();
+        self.sealer.begin_batch();
+        for error in taken.unreadable {
+            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            self.withhold(&Withheld::Unreadable(why), None);
+        }
+        let mut messages = Vec::with_capacity(taken.entries.len());
+        for entry in &taken.entries {
+            match self.permit_and_seal(entry).await {
+                Ok(message) => messages.push(message),
+                Err(withheld) => self.withhold(&withheld, Some(entry)),
+            }
+        }
+        let receipt = hand_over(&*self.sink, messages.clone()).await;
+        if let Some(first) = taken.entries.first() {
+            metrics::histogram!("aups_publish_latency_seconds").record(first.taken.elapsed());
+        }
+        self.in_flight.push_back(Flight { messages, receipt, through: taken.through });
+        self.show_depth();
+    }
+
+    /// Waits while the KTM has trouble: nothing may overtake, and nothing goes out without it.
+    async fn permit_and_seal(&mut self, entry: &Entry) -> Result<Outgoing, Withheld> {
+        loop {
+            let sealed = match self.pep.permit(entry).await {
+                Ok(permitted) => self.sealer.seal(&permitted).await,
+                Err(not_permitted) => Err(not_permitted),
+            };
+            let error = match sealed {
+                Ok(payload) => {
+                    let topic = entry.topic.clone();
+                    return Ok(Outgoing { topic, payload, content_type: CONTENT_TYPE, retain: false });
+                }
+                Err(NotPermitted::Withheld(withheld)) => return Err(withheld),
+                Err(NotPermitted::Ktm(error)) => error,
+            };
+            if let KtmError::UnknownScope(scope) = &error {
+                self.pep.forget(scope);
+            }
+            if let Some(more) = self.trouble_log.next() {
+                error!(error = &error as &dyn std::error::Error, more, "no keys from the KTM; publishing waits");
+            }
+            self.retry.wait().await;
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        self.retry = Backoff::default();
+        if let Some(flight) = self.in_flight.pop_front() {
+            self.backlog.acknowledge_through(flight.through);
+            let published = u64::try_from(flight.messages.len()).unwrap_or(u64::MAX);
+            metrics::counter!("aups_items_published_total").increment(published);
+        }
+        self.show_depth();
+    }
+
+    /// Hands everything over again that is in flight, in order.
+    async fn send_again(&mut self, error: &SinkError) {
+        if let Some(more) = self.trouble_log.next() {
+            warn!(
+                error = error as &dyn std::error::Error,
+                more,
+                batches = self.in_flight.len(),
+                "not published; trying again"
+            );
+        }
+        loop {
+            self.retry.wait().await;
+            if self.sink.connected() {
+                break;
+            }
+        }
+        for flight in &mut self.in_flight {
+            flight.receipt = hand_over(&*self.sink, flight.messages.clone()).await;
+        }
+    }
+
+    fn withhold(&mut self, withheld: &Withheld, entry: Option<&Entry>) {
+        metrics::counter!("aups_items_withheld_total", "reason" => withheld.code()).increment(1);
+        if let Some(more) = self.withheld_log.next() {
+            let topic = entry.map(|entry| entry.topic.as_str());
+            warn!(topic, reason = %withheld, more, "withheld");
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    fn show_depth(&self) {
+        metrics::gauge!("aups_backlog_items").set(self.backlog.unacknowledged() as f64);
+        metrics::gauge!("aups_batches_in_flight").set(self.in_flight.len() as f64);
+    }
+}
+
+/// Publishes a batch. A failure here shows as a receipt that failed.
+async fn hand_over(sink: &dyn Sink, messages: Vec<Outgoing>) -> Receipt {
+    if messages.is_empty() {
+        return Box::pin(ready(Ok(())));
+    }
+    sink.publish(messages).await.unwrap_or_else(|error| Box::pin(ready(Err(error))))
+}
+
+/// The receipt of the oldest batch in flight; `None`, at once, if there is none.
+async fn settled(in_flight: &mut VecDeque<Flight>) -> Option<Result<(), SinkError>> {
+    Some((&mut in_flight.front_mut()?.receipt).await)
+}
+
+/// Waits that double.
+#[derive(Debug)]
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(RETRY_FIRST)
+    }
+}
+
+impl Backoff {
+    async fn wait(&mut self) {
+        time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(RETRY_LONGEST);
+    }
+}
+
+/// Lets one message through in [`LOG_EVERY`] and counts the others.
+#[derive(Debug, Default)]
+struct BoundedLog {
+    last: Option<Instant>,
+    held_back: u64,
+}
+
+impl BoundedLog {
+    /// How many were held back since the last one, if this one may be written.
+    fn next(&mut self) -> Option<u64> {
+        if self.last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
+            self.held_back += 1;
+            return None;
+        }
+        self.last = Some(Instant::now());
+        Some(std::mem::take(&mut self.held_back))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,384 @@
+//! What was taken and is not yet published, in order.
+//!
+//! In memory mode it is a queue of entries. In disk mode the [`IngestQueue`] holds everything, durably, and the queue of
+//! entries is a window onto it: as long as publishing keeps up, an entry goes through memory and its record is never read
+//! back; when it does not, what does not fit the window is read from disk later.
+
+use crate::{
+    accept::{Entry, RestoreError},
+    config::BacklogLimits,
+    topic::Topics,
+};
+use aups_store::{IngestQueue, QueueError};
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    task::JoinError,
+    time,
+};
+
+/// Appends that wait for the disk at a time; more wait for their turn to wait.
+const APPENDS_WAITING_MAX: usize = 1_024;
+/// Records and bytes that are put on disk together. The bytes stay below what the queue takes at once.
+const GROUP_RECORDS_MAX: usize = 8_192;
+const GROUP_BYTES_MAX: usize = aups_store::queue::APPEND_BYTES_MAX / 2;
+/// Records and bytes that are read back from disk together.
+const REFILL_RECORDS_MAX: usize = 1_024;
+const REFILL_BYTES_MAX: usize = 4 << 20;
+
+/// Why entries were not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// No room: publishing does not keep up.
+    #[error("the queue is full")]
+    Full,
+    /// This NOS is stopping.
+    #[error("this NOS is stopping")]
+    Stopping,
+    /// The disk failed. It is not known whether the entries were kept.
+    #[error("the disk failed")]
+    Disk,
+}
+
+/// Entries that were not taken, and why.
+type Refused = (NotTaken, Vec<Entry>);
+
+/// What comes next, in order.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The entries.
+    pub(crate) entries: Vec<Entry>,
+    /// Records that are no items: they have a position and nothing to publish.
+    pub(crate) unreadable: Vec<RestoreError>,
+    /// The last position of all these: to be acknowledged when all of them are published or withheld.
+    pub(crate) through: u64,
+}
+
+/// Why nothing could be taken from the queue on disk.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("the ingest queue cannot be read")]
+    Queue(#[from] QueueError),
+    #[error("the reader of the ingest queue broke down")]
+    Task(#[from] JoinError),
+}
+
+/// The backlog of one NOS: many append, one takes.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    limits: BacklogLimits,
+    topics: Topics,
+    state: Mutex<State>,
+    arrived: Notify,
+    room: Notify,
+    disk: Option<Disk>,
+}
+
+#[derive(Debug)]
+struct Disk {
+    queue: Arc<IngestQueue>,
+    appends: mpsc::Sender<Append>,
+}
+
+#[derive(Debug)]
+struct Append {
+    entries: Vec<Entry>,
+    answer: oneshot::Sender<Result<(), Refused>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Entries with the positions `window_end - window.len() .. window_end`, less those of unreadable records.
+    window: VecDeque<Entry>,
+    window_bytes: usize,
+    window_end: u64,
+    /// Records between `next` and `window_end` that are no items.
+    unreadable: Vec<RestoreError>,
+    /// The position that is taken next.
+    next: u64,
+    /// The position after the last that was accepted.
+    end: u64,
+    /// The position after the last that was acknowledged.
+    acknowledged: u64,
+    stopping: bool,
+}
+
+impl State {
+    fn has_room(&self, limits: &BacklogLimits, items: usize, bytes: usize) -> bool {
+        // Something always fits an empty window, however small the limits.
+        self.window.is_empty()
+            || (self.window.len() + items <= limits.items_max && self.window_bytes + bytes <= limits.bytes_max)
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.window_bytes += entry.json.len();
+        self.window.push_back(entry);
+        self.window_end += 1;
+    }
+}
+
+impl Backlog {
+    /// An empty backlog in memory, or, with a queue, what that holds. With a queue, a task puts appends on disk until the
+    /// backlog is dropped.
+    pub(crate) fn new(limits: BacklogLimits, topics: Topics, queue: Option<IngestQueue>) -> Arc<Self> {
+        let mut state = State::default();
+        let (disk, appends) = match queue {
+            None => (None, None),
+            Some(queue) => {
+                let held = queue.unacknowledged();
+                (state.next, state.acknowledged, state.window_end) = (held.start, held.start, held.start);
+                state.end = held.end;
+                let (sender, receiver) = mpsc::channel(APPENDS_WAITING_MAX);
+                let queue = Arc::new(queue);
+                (Some(Disk { queue: Arc::clone(&queue), appends: sender }), Some((queue, receiver)))
+            }
+        };
+        let backlog =
+            Arc::new(Self { limits, topics, state: state.into(), arrived: Notify::new(), room: Notify::new(), disk });
+        if let Some((queue, appends)) = appends {
+            tokio::spawn(keep(Arc::downgrade(&backlog), queue, appends));
+        }
+        backlog
+    }
+
+    /// Takes entries, all or none; in disk mode answers once they are on disk.
+    pub(crate) async fn append(&self, entries: Vec<Entry>) -> Result<(), Refused> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let Some(disk) = &self.disk else { return self.append_in_memory(entries) };
+        if self.lock().stopping {
+            return Err((NotTaken::Stopping, entries));
+        }
+        let (answer, answered) = oneshot::channel();
+        match disk.appends.send(Append { entries, answer }).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err((NotTaken::Stopping, Vec::new()))),
+            Err(mpsc::error::SendError(append)) => Err((NotTaken::Stopping, append.entries)),
+        }
+    }
+
+    /// The same, but waits a while for room.
+    pub(crate) async fn append_waiting(&self, mut entries: Vec<Entry>) -> Result<(), NotTaken> {
+        let give_up = time::Instant::now() + self.limits.wait_max;
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            // From here on no notification is missed.
+            room.as_mut().enable();
+            match self.append(entries).await {
+                Ok(()) => return Ok(()),
+                Err((NotTaken::Full, refused)) if !refused.is_empty() => entries = refused,
+                Err((why, _)) => return Err(why),
+            }
+            time::timeout_at(give_up, room).await.map_err(|_| NotTaken::Full)?;
+        }
+    }
+
+    fn append_in_memory(&self, entries: Vec<Entry>) -> Result<(), Refused> {
+        let bytes = entries.iter().map(|entry| entry.json.len()).sum();
+        let mut state = self.lock();
+        if state.stopping {
+            return Err((NotTaken::Stopping, entries));
+        }
+        if !state.has_room(&self.limits, entries.len(), bytes) {
+            return Err((NotTaken::Full, entries));
+        }
+        for entry in entries {
+            state.push(entry);
+        }
+        state.end = state.window_end;
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Entries that are on disk now, from a position on: into the window, if it reaches that far and has room.
+    fn arrived_on_disk(&self, start: u64, entries: Vec<Entry>) {
+        let mut state = self.lock();
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        for (position, entry) in (start..).zip(entries) {
+            if state.window_end != position || !state.has_room(&self.limits, 1, entry.json.len()) {
+                break;
+            }
+            state.push(entry);
+        }
+        state.end = start.saturating_add(count);
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Takes the next entries, at most so many; waits while there are none. `None` when there are none and none will come.
+    ///
+    /// May be dropped while it waits: nothing is lost.
+    pub(crate) async fn take(&self, entries_max: usize) -> Result<Option<Taken>, ReadError> {
+        loop {
+            {
+                let mut state = self.lock();
+                if let Some(taken) = take_from_window(&mut state, entries_max) {
+                    drop(state);
+                    self.room.notify_waiters();
+                    return Ok(Some(taken));
+                }
+                if state.next == state.end && state.stopping {
+                    return Ok(None);
+                }
+            }
+            if !self.refill().await? {
+                self.arrived.notified().await;
+            }
+        }
+    }
+
+    /// Reads what comes next from disk into the empty window. `false` if there is nothing.
+    async fn refill(&self) -> Result<bool, ReadError> {
+        let Some(disk) = &self.disk else { return Ok(false) };
+        let (next, end) = {
+            let state = self.lock();
+            (state.next, state.end)
+        };
+        if next == end {
+            return Ok(false);
+        }
+        let queue = Arc::clone(&disk.queue);
+        let read = move || queue.read(next, REFILL_RECORDS_MAX, REFILL_BYTES_MAX);
+        let records = tokio::task::spawn_blocking(read).await??;
+        let mut state = self.lock();
+        for (position, json) in records {
+            match Entry::restore(json, &self.topics) {
+                Ok(entry) => state.push(entry),
+                Err(error) => state.unreadable.push(error),
+            }
+            state.window_end = position + 1;
+        }
+        Ok(state.window_end > next)
+    }
+
+    /// Everything up to and including a position was published, acknowledged or withheld.
+    pub(crate) fn acknowledge_through(&self, position: u64) {
+        self.lock().acknowledged = position.saturating_add(1);
+        if let Some(disk) = &self.disk {
+            disk.queue.acknowledge_through(position);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Takes nothing more; what is there can still be taken out.
+    pub(crate) fn stop(&self) {
+        self.lock().stopping = true;
+        self.arrived.notify_one();
+    }
+
+    /// Items that were taken and are not yet acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        let state = self.lock();
+        state.end.saturating_sub(state.acknowledged)
+    }
+
+    /// Whether what is here outlives the process.
+    pub(crate) const fn is_durable(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn take_from_window(state: &mut State, entries_max: usize) -> Option<Taken> {
+    let count = state.window.len().min(entries_max);
+    let unreadable = std::mem::take(&mut state.unreadable);
+    if count == 0 && unreadable.is_empty() {
+        return None;
+    }
+    let entries: Vec<_> = state.window.drain(..count).collect();
+    state.window_bytes -= entries.iter().map(|entry| entry.json.len()).sum::<usize>();
+    // Where in the window unreadable records lie is not kept: positions count from its end.
+    let left = u64::try_from(state.window.len()).unwrap_or(u64::MAX);
+    state.next = state.window_end.saturating_sub(left);
+    Some(Taken { entries, unreadable, through: state.next.saturating_sub(1) })
+}
+
+/// Puts appends on disk, as many together as wait, and in the window in the order of their positions.
+async fn keep(backlog: std::sync::Weak<Backlog>, queue: Arc<IngestQueue>, mut appends: mpsc::Receiver<Append>) {
+    let mut held = None;
+    loop {
+        let first = match held.take() {
+            Some(append) => append,
+            None => match appends.recv().await {
+                Some(append) => append,
+                None => return,
+            },
+        };
+        let mut group = Group::default();
+        group.add(first);
+        while let Ok(append) = appends.try_recv() {
+            if group.is_full_with(&append) {
+                held = Some(append);
+                break;
+            }
+            group.add(append);
+        }
+        let outcome = queue.append(group.records).await;
+        let Some(backlog) = backlog.upgrade() else { return };
+        match outcome {
+            Ok(positions) => {
+                let mut start = positions.start;
+                for Append { entries, answer } in group.appends {
+                    let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+                    backlog.arrived_on_disk(start, entries);
+                    start = start.saturating_add(count);
+                    // Whoever asked may have gone away; what was kept is published all the same.
+                    let _ = answer.send(Ok(()));
+                }
+            }
+            Err(error) => {
+                let why = not_taken(&error);
+                for Append { entries, answer } in group.appends {
+                    let _ = answer.send(Err((why, entries)));
+                }
+            }
+        }
+    }
+}
+
+fn not_taken(error: &QueueError) -> NotTaken {
+    match error {
+        QueueError::Full | QueueError::TooLarge => NotTaken::Full,
+        QueueError::Closed => NotTaken::Stopping,
+        error => {
+            tracing::error!(error = error as &dyn std::error::Error, "the ingest queue did not keep what was sent");
+            NotTaken::Disk
+        }
+    }
+}
+
+/// Appends that go to disk together.
+#[derive(Default)]
+struct Group {
+    appends: Vec<Append>,
+    records: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Group {
+    fn add(&mut self, append: Append) {
+        self.records.extend(append.entries.iter().map(|entry| entry.json.clone()));
+        self.bytes += bytes(&append.entries);
+        self.appends.push(append);
+    }
+
+    fn is_full_with(&self, append: &Append) -> bool {
+        self.records.len() + append.entries.len() > GROUP_RECORDS_MAX
+            || self.bytes + bytes(&append.entries) > GROUP_BYTES_MAX
+    }
+}
+
+fn bytes(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| entry.json.len() + aups_store::queue::RECORD_OVERHEAD_BYTES).sum()
+}
+
+#[cfg(test)]
+mod tests;

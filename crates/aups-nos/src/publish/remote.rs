@@ -1,0 +1,336 @@
+//! A broker elsewhere, as a [`Sink`]: MQTT 5, or 3.1.1 where the broker speaks no other.
+//!
+//! One client lives exactly as long as one connection. When the connection breaks, every message without an
+//! acknowledgement fails with it, and the pipeline sends the same sealed bytes again over the next one: nothing that the
+//! broker lost is taken for delivered, and nothing overtakes. (A client that lived on would replay by itself, but report
+//! what a restarted broker forgot while later messages are already on their way.)
+
+use super::{Outgoing, Receipt, Sink, SinkError};
+use aups_core::NosId;
+use aups_envelope::SecretBytes;
+use axum::http::uri::{Authority, Uri};
+use futures_util::future::BoxFuture;
+use rumqttc as v5;
+use rumqttc_v4 as v4;
+use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::{sync::watch, task::JoinHandle, time};
+use tracing::{info, warn};
+
+/// Messages that wait in the client for the broker's window.
+const REQUESTS_MAX: usize = 1_024;
+/// Messages that await their acknowledgement at once; a broker may ask for fewer.
+const IN_FLIGHT_MAX: u16 = 1_024;
+/// Largest packet that goes out: a 1 MiB body as an item, sealed, in base64, with room.
+const PACKET_BYTES_MAX: usize = 4 << 20;
+/// Between two signs of life, in seconds.
+const KEEP_ALIVE_S: u16 = 30;
+/// Waits between attempts to connect: the first, and the longest of those that double.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(10);
+
+/// Where a broker is and who we are there: `mqtt://[user[:password]@]host[:port]`.
+pub struct BrokerUrl {
+    host: String,
+    port: u16,
+    credentials: Option<(String, Arc<SecretBytes>)>,
+}
+
+/// A text that is no broker URL. Whoever configured it is at fault. The text is not repeated: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BrokerUrlError {
+    /// Another form.
+    #[error(
+        "a broker is given as mqtt://[user[:password]@]host[:port], with what is special in user and password as %XX"
+    )]
+    Form,
+    /// TLS.
+    #[error("mqtts:// is not taken yet: put a TLS tunnel such as stunnel beside this NOS and give its mqtt:// address")]
+    Tls,
+}
+
+impl FromStr for BrokerUrl {
+    type Err = BrokerUrlError;
+
+    fn from_str(text: &str) -> Result<Self, BrokerUrlError> {
+        let uri: Uri = text.parse().map_err(|_| BrokerUrlError::Form)?;
+        match uri.scheme_str() {
+            Some("mqtt") => {}
+            Some("mqtts") => return Err(BrokerUrlError::Tls),
+            _ => return Err(BrokerUrlError::Form),
+        }
+        let authority = uri.authority().ok_or(BrokerUrlError::Form)?;
+        let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if host_and_port == authority.host() => 1_883,
+            None => return Err(BrokerUrlError::Form),
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(BrokerUrlError::Form);
+        }
+        Ok(Self { host: host.into(), port, credentials: credentials(authority)? })
+    }
+}
+
+fn credentials(authority: &Authority) -> Result<Option<(String, Arc<SecretBytes>)>, BrokerUrlError> {
+    let Some((user_info, _)) = authority.as_str().rsplit_once('@') else { return Ok(None) };
+    let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let user = String::from_utf8(percent_decode(user)?).map_err(|_| BrokerUrlError::Form)?;
+    Ok(Some((user, Arc::new(SecretBytes::from_vec(percent_decode(password)?)))))
+}
+
+/// RFC 3986 section 2.1.
+fn percent_decode(text: &str) -> Result<Vec<u8>, BrokerUrlError> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+        let value = digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        decoded.push(value.ok_or(BrokerUrlError::Form)?);
+    }
+    Ok(decoded)
+}
+
+/// Without the password.
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mqtt://{}:{}", self.host, self.port)
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A broker elsewhere. Connects in the background and again whenever the connection breaks, until it is dropped.
+#[derive(Debug)]
+pub struct RemoteBroker {
+    connection: watch::Receiver<Option<Client>>,
+    task: JoinHandle<()>,
+}
+
+impl RemoteBroker {
+    /// Starts to connect. `nos` names the client at the broker.
+    pub fn connect(url: BrokerUrl, nos: &NosId) -> Self {
+        let (announce, connection) = watch::channel(None);
+        let link = Link { url, client_id: format!("aups-nos-{nos}"), announce };
+        Self { connection, task: tokio::spawn(link.run()) }
+    }
+
+    /// Waits until there is a connection.
+    pub async fn wait_connected(&self) {
+        // Fails only when the task has ended, which it does not before `self` is dropped.
+        let _ = self.connection.clone().wait_for(Option::is_some).await;
+    }
+}
+
+impl Drop for RemoteBroker {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Sink for RemoteBroker {
+    fn publish(&self, batch: Vec<Outgoing>) -> BoxFuture<'static, Result<Receipt, SinkError>> {
+        let client = self.connection.borrow().clone();
+        Box::pin(async move {
+            let client = client.ok_or_else(|| SinkError::Unreachable("no connection".into()))?;
+            client.publish(batch).await
+        })
+    }
+
+    fn connected(&self) -> bool {
+        self.connection.borrow().is_some()
+    }
+}
+
+/// The client of one connection.
+#[derive(Debug, Clone)]
+enum Client {
+    V5(v5::AsyncClient),
+    V4(v4::AsyncClient),
+}
+
+impl Client {
+    async fn publish(self, batch: Vec<Outgoing>) -> Result<Receipt, SinkError> {
+        match self {
+            Self::V5(client) => publish_v5(&client, batch).await,
+            Self::V4(client) => publish_v4(&client, batch).await,
+        }
+    }
+}
+
+async fn publish_v5(client: &v5::AsyncClient, batch: Vec<Outgoing>) -> Result<Receipt, SinkError> {
+    let mut notices = Vec::with_capacity(batch.len());
+    for Outgoing { topic, payload, content_type, retain } in batch {
+        let properties = v5::PublishProperties { content_type: Some(content_type.into()), ..Default::default() };
+        let options = v5::PublishOptions::at_least_once().retain(retain).properties(properties);
+        let notice = client.publish_tracked(topic.as_str(), payload, options).await;
+        notices.push(notice.map_err(|_| connection_lost())?);
+    }
+    Ok(Box::pin(async move {
+        for notice in notices {
+            notice.wait_completion_async().await.map_err(|error| match error {
+                v5::PublishNoticeError::V5PubAck(reason) => SinkError::Refused(format!("{reason:?}")),
+                v5::PublishNoticeError::RetainNotSupported => SinkError::Refused(error.to_string()),
+                _ => connection_lost(),
+            })?;
+        }
+        Ok(())
+    }))
+}
+
+async fn publish_v4(client: &v4::AsyncClient, batch: Vec<Outgoing>) -> Result<Receipt, SinkError> {
+    let mut notices = Vec::with_capacity(batch.len());
+    for Outgoing { topic, payload, retain, .. } in batch {
+        let options = v4::PublishOptions::at_least_once().retain(retain);
+        let notice = client.publish_tracked(topic.as_str(), payload, options).await;
+        notices.push(notice.map_err(|_| connection_lost())?);
+    }
+    Ok(Box::pin(async move {
+        for notice in notices {
+            notice.wait_async().await.map_err(|_| connection_lost())?;
+        }
+        Ok(())
+    }))
+}
+
+fn connection_lost() -> SinkError {
+    SinkError::Unreachable("the connection broke before the acknowledgement".into())
+}
+
+/// The task behind a [`RemoteBroker`].
+struct Link {
+    url: BrokerUrl,
+    client_id: String,
+    announce: watch::Sender<Option<Client>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    V5,
+    V4,
+}
+
+/// How a connection ended.
+struct Ended {
+    error: String,
+    connected: bool,
+    /// Before the broker said anything that this version of the protocol understands.
+    not_understood: bool,
+}
+
+impl Link {
+    async fn run(self) {
+        let mut protocol = Protocol::V5;
+        let mut wait = RETRY_FIRST;
+        loop {
+            let ended = match protocol {
+                Protocol::V5 => self.connection_v5().await,
+                Protocol::V4 => self.connection_v4().await,
+            };
+            self.announce.send_replace(None);
+            if ended.connected {
+                wait = RETRY_FIRST;
+            } else if ended.not_understood {
+                protocol = if protocol == Protocol::V5 { Protocol::V4 } else { Protocol::V5 };
+            }
+            warn!(broker = %self.url, error = ended.error, ?protocol, wait_ms = wait.as_millis(), "no connection to the broker; trying again");
+            time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_LONGEST);
+        }
+    }
+
+    async fn connection_v5(&self) -> Ended {
+        let mut options = v5::MqttOptions::new(&*self.client_id, (&*self.url.host, self.url.port));
+        options.set_keep_alive(KEEP_ALIVE_S).set_clean_start(true).set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
+        if let Some((user, password)) = &self.url.credentials {
+            options.set_credentials(user, password.expose().to_vec());
+        }
+        let (client, mut events) = v5::AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
+        let mut connected = false;
+        loop {
+            match events.poll().await {
+                Ok(v5::Event::Incoming(v5::Packet::ConnAck(_))) => {
+                    connected = true;
+                    self.announce(Client::V5(client.clone()), Protocol::V5);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let not_understood = !connected && v5_not_understood(&error);
+                    return Ended { error: error.to_string(), connected, not_understood };
+                }
+            }
+        }
+    }
+
+    async fn connection_v4(&self) -> Ended {
+        let mut options = v4::MqttOptions::new(&*self.client_id, (&*self.url.host, self.url.port));
+        options.set_keep_alive(KEEP_ALIVE_S).set_clean_session(true).set_inflight(IN_FLIGHT_MAX);
+        options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
+        if let Some((user, password)) = &self.url.credentials {
+            options.set_credentials(user, password.expose().to_vec());
+        }
+        let (client, mut events) = v4::AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
+        let mut connected = false;
+        loop {
+            match events.poll().await {
+                Ok(v4::Event::Incoming(v4::Packet::ConnAck(_))) => {
+                    connected = true;
+                    self.announce(Client::V4(client.clone()), Protocol::V4);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let not_understood = !connected && v4_not_understood(&error);
+                    return Ended { error: error.to_string(), connected, not_understood };
+                }
+            }
+        }
+    }
+
+    fn announce(&self, client: Client, protocol: Protocol) {
+        info!(broker = %self.url, ?protocol, "connected to the broker");
+        self.announce.send_replace(Some(client));
+    }
+}
+
+/// A broker without MQTT 5 answers in the form of 3.1.1, which does not parse, or hangs up.
+fn v5_not_understood(error: &v5::ConnectionError) -> bool {
+    use v5::{ConnectReturnCode as Code, ConnectionError as Error};
+    match error {
+        Error::ConnectionRefused(code) => {
+            matches!(code, Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion)
+        }
+        Error::MqttState(_) | Error::NotConnAck(_) => true,
+        Error::Io(error) => hung_up(error),
+        _ => false,
+    }
+}
+
+fn v4_not_understood(error: &v4::ConnectionError) -> bool {
+    use v4::{ConnectReturnCode as Code, ConnectionError as Error};
+    match error {
+        Error::ConnectionRefused(code) => *code == Code::RefusedProtocolVersion,
+        Error::MqttState(_) | Error::NotConnAck(_) => true,
+        Error::Io(error) => hung_up(error),
+        _ => false,
+    }
+}
+
+fn hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidData | UnexpectedEof)
+}
+
+#[cfg(test)]
+mod tests;

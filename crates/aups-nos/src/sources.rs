@@ -1,0 +1,282 @@
+//! Registered sources: their records, their credentials, and the tokens that let a new one in.
+//!
+//! Kept in the [`Store`] under `source/<NodeId>` and `source-invite/<hash of the token>`, and in memory, where the data path
+//! looks a credential up without waiting. Of a credential or token only the SHA-256 is kept: both are 32 random bytes, so
+//! that nothing can be guessed from the hash.
+
+use crate::config::Registration;
+use aups_core::{Clock, NodeId, UnixMillis, item::Source};
+use aups_envelope::{Secret, b64, constant_time_eq, hash};
+use aups_store::{Change, Expect, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use thiserror::Error;
+
+/// How long an invitation holds.
+pub const INVITE_LIFE: Duration = Duration::from_hours(24);
+/// Most invitations that are open at a time.
+const INVITES_MAX: usize = 10_000;
+const SOURCE_PREFIX: &str = "source/";
+const INVITE_PREFIX: &str = "source-invite/";
+
+/// A registered source, as it is kept. JSON in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceRecord {
+    /// Its name.
+    pub node_id: NodeId,
+    /// For instance `sensor`.
+    pub node_type: Box<str>,
+    /// For instance `discrete`.
+    pub communication_mode: Box<str>,
+    /// Names the credential: 24 random bytes.
+    pub credential_id: Box<str>,
+    /// SHA-256 of the credential's 32 bytes, base64url.
+    credential_hash: Box<str>,
+    /// When it registered.
+    pub registered_at: UnixMillis,
+}
+
+impl SourceRecord {
+    /// As it stands in its items.
+    pub fn source(&self) -> Source {
+        Source {
+            node_id: self.node_id.as_str().into(),
+            node_type: self.node_type.clone(),
+            communication_mode: self.communication_mode.clone(),
+            registered: true,
+        }
+    }
+}
+
+/// What a registration asks for, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSource {
+    /// Its name.
+    pub node_id: NodeId,
+    /// For instance `sensor`.
+    pub node_type: Box<str>,
+    /// For instance `discrete`.
+    pub communication_mode: Box<str>,
+}
+
+/// A registration that was done: what the source is told, once.
+#[derive(Debug)]
+pub struct Registered {
+    /// Its record.
+    pub record: Arc<SourceRecord>,
+    /// The secret that it sends as Bearer.
+    pub credential: Secret<32>,
+}
+
+/// Why a registration or its removal was not done.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SourcesError {
+    /// The source's fault, or a second try: the name is taken.
+    #[error("a source of this NodeId is registered already")]
+    Exists,
+    /// The source's fault: no token, or one that is unknown, used or out of date.
+    #[error("registration here takes a one-time token as Bearer")]
+    Token,
+    /// A limit of this NOS.
+    #[error("no more sources or invitations are taken")]
+    Full,
+    /// The store's fault.
+    #[error("the store did not do it")]
+    Store(#[from] StoreError),
+    /// The store's fault: a record that cannot be read.
+    #[error("the record `{key}` cannot be read; restore a backup")]
+    Record {
+        /// Where it is kept.
+        key: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// The registered sources of this NOS. One owner per store.
+#[derive(Debug)]
+pub struct Sources {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    registration: Registration,
+    sources_max: usize,
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_name: HashMap<NodeId, Arc<SourceRecord>>,
+    by_credential: HashMap<[u8; 32], Arc<SourceRecord>>,
+}
+
+impl Known {
+    fn insert(&mut self, record: Arc<SourceRecord>) {
+        if let Ok(hash) = b64::decode_array(&record.credential_hash) {
+            self.by_credential.insert(hash, Arc::clone(&record));
+        }
+        self.by_name.insert(record.node_id.clone(), record);
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Invite {
+    expires: UnixMillis,
+}
+
+impl Sources {
+    /// Reads all registrations.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        registration: Registration,
+        sources_max: usize,
+    ) -> Result<Self, SourcesError> {
+        let mut known = Known::default();
+        let (records, _) = store.list(SOURCE_PREFIX).await?;
+        for (key, record) in records {
+            let record =
+                serde_json::from_slice(&record.value).map_err(|source| SourcesError::Record { key, source })?;
+            known.insert(Arc::new(record));
+        }
+        Ok(Self { store, clock, registration, sources_max, known: RwLock::new(known) })
+    }
+
+    /// The source that a credential, as it came in a request, belongs to. Memory only, about 0.5 µs.
+    pub fn authenticate(&self, credential: &str) -> Option<Arc<SourceRecord>> {
+        let secret = b64::decode_array::<32>(credential).ok()?;
+        let hash = hash::sha256(&[&secret]);
+        // The look-up is by a hash whose preimage is secret: its timing tells nothing that helps to guess the credential.
+        let record = self.read().by_credential.get(&hash).cloned()?;
+        let known: [u8; 32] = b64::decode_array(&record.credential_hash).ok()?;
+        constant_time_eq(&hash, &known).then_some(record)
+    }
+
+    /// Registers a source. `token` is needed where registration takes one, and used up by it.
+    pub async fn register(&self, new: NewSource, token: Option<&str>) -> Result<Registered, SourcesError> {
+        let mut changes = Vec::with_capacity(2);
+        if self.registration == Registration::Token {
+            changes.push(self.redeem(token).await?);
+        }
+        if self.read().by_name.contains_key(&new.node_id) {
+            return Err(SourcesError::Exists);
+        }
+        if self.read().by_name.len() >= self.sources_max {
+            return Err(SourcesError::Full);
+        }
+        let credential = Secret::random();
+        let record = Arc::new(SourceRecord {
+            node_id: new.node_id,
+            node_type: new.node_type,
+            communication_mode: new.communication_mode,
+            credential_id: b64::encode(&hash::random::<24>()).into(),
+            credential_hash: b64::encode(&hash::sha256(&[credential.expose()])).into(),
+            registered_at: self.clock.now(),
+        });
+        let key = source_key(&record.node_id);
+        let value = serde_json::to_vec(&*record).map_err(|source| SourcesError::Record { key: key.clone(), source })?;
+        changes.push(Change::put(key.clone(), value, Expect::Absent));
+        self.store.commit(changes).await.map_err(|error| match error {
+            StoreError::Conflict { key: conflict } if conflict == key => SourcesError::Exists,
+            StoreError::Conflict { .. } => SourcesError::Token,
+            error => error.into(),
+        })?;
+        self.write().insert(Arc::clone(&record));
+        Ok(Registered { record, credential })
+    }
+
+    /// Whether a token would be taken; `true` where none is needed.
+    pub async fn may_register(&self, token: Option<&str>) -> Result<bool, SourcesError> {
+        match self.registration {
+            Registration::Open => Ok(true),
+            Registration::Token => match self.redeem(token).await {
+                Ok(_) => Ok(true),
+                Err(SourcesError::Token) => Ok(false),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Makes a one-time token that lets one source register within [`INVITE_LIFE`].
+    pub async fn invite(&self) -> Result<String, SourcesError> {
+        let now = self.clock.now();
+        let (open, _) = self.store.list(INVITE_PREFIX).await?;
+        let outdated = open.iter().filter(|(_, invite)| !holds(&invite.value, now));
+        let mut changes: Vec<_> = outdated.map(|(key, _)| Change::delete(key.clone(), Expect::Any)).collect();
+        if open.len() - changes.len() >= INVITES_MAX {
+            return Err(SourcesError::Full);
+        }
+        let token = Secret::<32>::random();
+        let key = invite_key(token.expose());
+        let invite = serde_json::to_vec(&Invite { expires: now.plus(INVITE_LIFE) })
+            .map_err(|source| SourcesError::Record { key: key.clone(), source })?;
+        changes.push(Change::put(key, invite, Expect::Absent));
+        self.store.commit(changes).await?;
+        Ok(b64::encode(token.expose()))
+    }
+
+    /// All registered sources, by name.
+    pub fn list(&self) -> Vec<Arc<SourceRecord>> {
+        let mut all: Vec<_> = self.read().by_name.values().cloned().collect();
+        all.sort_unstable_by(|a, b| a.node_id.cmp(&b.node_id));
+        all
+    }
+
+    /// One source.
+    pub fn get(&self, node_id: &NodeId) -> Option<Arc<SourceRecord>> {
+        self.read().by_name.get(node_id).cloned()
+    }
+
+    /// Removes a source: its credential is worth nothing from now on. `false` if there is none of this name.
+    pub async fn remove(&self, node_id: &NodeId) -> Result<bool, SourcesError> {
+        let Some(record) = self.get(node_id) else { return Ok(false) };
+        self.store.delete_if(&source_key(node_id), Expect::Any).await?;
+        let mut known = self.write();
+        known.by_name.remove(node_id);
+        if let Ok(hash) = b64::decode_array::<32>(&record.credential_hash) {
+            known.by_credential.remove(&hash);
+        }
+        Ok(true)
+    }
+
+    /// The change that uses a token up, if it holds.
+    async fn redeem(&self, token: Option<&str>) -> Result<Change, SourcesError> {
+        let token = token.and_then(|token| b64::decode_array::<32>(token).ok()).ok_or(SourcesError::Token)?;
+        let key = invite_key(&token);
+        let invite = self.store.get(&key).await?.ok_or(SourcesError::Token)?;
+        if holds(&invite.value, self.clock.now()) {
+            Ok(Change::delete(key, Expect::Revision(invite.revision)))
+        } else {
+            Err(SourcesError::Token)
+        }
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn source_key(node_id: &NodeId) -> String {
+    format!("{SOURCE_PREFIX}{node_id}")
+}
+
+fn invite_key(token: &[u8; 32]) -> String {
+    format!("{INVITE_PREFIX}{}", b64::encode(&hash::sha256(&[token])))
+}
+
+fn holds(invite: &[u8], now: UnixMillis) -> bool {
+    serde_json::from_slice::<Invite>(invite).is_ok_and(|invite| now < invite.expires)
+}
+
+#[cfg(test)]
+mod tests;

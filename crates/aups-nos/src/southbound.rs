@@ -1,0 +1,137 @@
+//! Where data comes in: `POST /registration` and `POST /data` (DESIGN section 8).
+
+pub(crate) mod body;
+mod data;
+mod registration;
+
+use crate::{
+    accept::Acceptance,
+    json::JsonError,
+    pipeline::backlog::{Backlog, NotTaken},
+    problem::Refusal,
+    rate::{Buckets, NO_ADDRESS, sender_network},
+    sources::Sources,
+};
+use aups_core::{NodeId, Problem};
+use axum::{
+    extract::{ConnectInfo, Request},
+    http::{HeaderMap, header},
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+pub(crate) use data::post_data;
+pub(crate) use registration::post_registration;
+
+/// How long a source waits before it tries again when there was no room.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What both paths need.
+#[derive(Debug)]
+pub(crate) struct Southbound {
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) acceptance: Acceptance,
+    pub(crate) backlog: Arc<Backlog>,
+    pub(crate) unregistered: Buckets<IpAddr>,
+    pub(crate) registered: Option<Buckets<NodeId>>,
+}
+
+impl Southbound {
+    /// Registrations and items of unregistered sources are paid for by the address.
+    fn charge_address(&self, address: IpAddr, tokens: u32) -> Result<(), Refusal> {
+        self.unregistered.take(sender_network(address), tokens, Instant::now()).map_err(over_quota)
+    }
+}
+
+/// Where a request came from.
+pub(crate) fn address(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(NO_ADDRESS, |ConnectInfo(peer)| peer.ip().to_canonical())
+}
+
+/// The Bearer token of a request, if it has an `Authorization` at all (RFC 6750 section 2.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(first) = all.next() else { return Ok(None) };
+    let token = first.to_str().ok().and_then(|text| text.split_once(' ')).and_then(|(scheme, token)| {
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    });
+    match (token, all.next()) {
+        (Some(token), None) => Ok(Some(token)),
+        _ => {
+            let detail =
+                "Authorization must be given once, as `Bearer <credential>`; leave it out to send unregistered";
+            Err(Problem::new(401, "not-authenticated", "not authenticated", detail).into())
+        }
+    }
+}
+
+/// The media type of a body; JSON where none is given.
+fn media_type(headers: &HeaderMap) -> MediaType<'_> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return MediaType::Json };
+    let Ok(text) = value.to_str() else { return MediaType::Other("") };
+    let mut parts = text.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let in_utf8 = parts.all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    if !in_utf8 {
+        MediaType::Other(text)
+    } else if essence.eq_ignore_ascii_case("application/json") {
+        MediaType::Json
+    } else if essence.eq_ignore_ascii_case("application/x-ndjson") {
+        MediaType::Lines
+    } else {
+        MediaType::Other(text)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MediaType<'a> {
+    Json,
+    Lines,
+    Other(&'a str),
+}
+
+fn media_type_refused(given: &str, taken: &str) -> Refusal {
+    let given: String = given.chars().take(100).collect();
+    let detail = format!("`{given}` is not taken here; send {taken} in UTF-8 and say so in Content-Type");
+    Problem::new(415, "media-type", "media type not taken", detail).into()
+}
+
+fn bad_json(error: &JsonError) -> Problem {
+    let code = match error.fault {
+        crate::json::Fault::Empty => "empty",
+        _ => "malformed-json",
+    };
+    let problem = Problem::new(400, code, "malformed JSON", error.to_string()).at(error.place.line, error.place.column);
+    match &error.fault {
+        crate::json::Fault::DuplicateMember(member) => problem.member(member.clone()),
+        _ => problem,
+    }
+}
+
+fn over_quota(after: Duration) -> Refusal {
+    let detail = "more than this sender may send; come back after as many seconds as Retry-After says, or register";
+    Refusal::later(Problem::new(429, "quota", "over the quota", detail), after)
+}
+
+fn not_taken(why: NotTaken) -> Refusal {
+    let (code, title, detail) = match why {
+        NotTaken::Full => ("queue-full", "queue full", "publishing does not keep up; send it again later"),
+        NotTaken::Stopping => ("stopping", "stopping", "this NOS is stopping; send it again later"),
+        NotTaken::Disk => {
+            ("disk", "disk full or failing", "it may have been kept or not; send it again later, with the same content")
+        }
+    };
+    Refusal::later(Problem::new(503, code, title, detail), RETRY_AFTER)
+}
+
+#[cfg(test)]
+mod tests;
