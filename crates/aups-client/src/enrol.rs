@@ -7,7 +7,7 @@ use crate::{
 use aups_core::Clock as _;
 use aups_envelope::{
     SigningKey,
-    enrol::{EnrolError, EnrolRequest, Enrolled, EnrolmentToken},
+    enrol::{EnrolError as AnswerError, EnrolRequest, Enrolled, EnrolmentToken},
     identity::IdentityFile,
     kem::Kem,
 };
@@ -15,21 +15,10 @@ use thiserror::Error;
 
 const ENROL_PATH: &str = "/v1/enrol";
 
-/// What enrolment takes.
-#[derive(Debug)]
-pub struct EnrolOptions {
-    /// The server's URL.
-    pub server: String,
-    /// What the administrator handed over (`aups user add`). It names the realm key that is trusted from then on.
-    pub token: EnrolmentToken,
-    /// How keys are to be sealed to this reader.
-    pub kem: Kem,
-}
-
 /// Why there is no identity.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum EnrolmentError {
+pub enum EnrolError {
     /// The token was used, has expired, or is not of this server.
     #[error(
         "{server} does not take the token: it was used, is older than 15 minutes, or is for another realm; ask for a new one (`aups user token`)"
@@ -47,15 +36,18 @@ pub enum EnrolmentError {
         /// Where.
         server: String,
         /// What is wrong with it.
-        source: EnrolError,
+        source: AnswerError,
     },
 }
 
-/// Makes keys, tells the server their public halves, and takes its answer if it is signed by the realm key that the token
-/// names. The identity is only in memory: [`Identity::save`] it, for the token is used up.
-pub async fn enrol(options: EnrolOptions) -> Result<Identity, EnrolmentError> {
-    let EnrolOptions { server: url, token, kem } = options;
-    let server = Server::new(&url)?;
+/// Makes keys, tells the server at the URL `server` their public halves, and takes its answer if it is signed by the realm
+/// key that `token` names. `kem`: how keys are to be sealed to this reader from then on.
+///
+/// The identity is in memory only: [`Identity::save`] it, for the token is used up. [`ReservedFile`](crate::ReservedFile)
+/// makes sure beforehand that there is a place for it.
+pub async fn enrol(server: &str, token: &EnrolmentToken, kem: Kem) -> Result<Identity, EnrolError> {
+    let url = server;
+    let server = Server::new(url)?;
     let (signing_key, kem) = (SigningKey::generate(), kem.generate());
     let request = EnrolRequest {
         token: token.secret().duplicate(),
@@ -67,11 +59,11 @@ pub async fn enrol(options: EnrolOptions) -> Result<Identity, EnrolmentError> {
     let answer = server.post_jose(ENROL_PATH, request.clone()).await?;
     match answer {
         Answer { status: 201, body, .. } => {
-            let enrolled = Enrolled::verify(&body, request.as_bytes(), &token)
-                .map_err(|source| EnrolmentError::Answer { server: url, source })?;
+            let enrolled = Enrolled::verify(&body, request.as_bytes(), token)
+                .map_err(|source| EnrolError::Answer { server: url.into(), source })?;
             Ok(Identity { file: IdentityFile::new(enrolled, signing_key, kem) })
         }
-        Answer { status: 401, .. } => Err(EnrolmentError::Token { server: url }),
+        Answer { status: 401, .. } => Err(EnrolError::Token { server: url.into() }),
         other => Err(other.refused().into()),
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn identity(server: &str, broker: &str) -> Identity {
 
 /// A realm with one NOS, which answers for the KTM as well.
 pub(crate) struct Realm {
-    realm: SigningKey,
+    root: SigningKey,
     nos: NosId,
     signing_key: SigningKey,
     pub(crate) publisher: PublisherSlot,
@@ -63,17 +63,10 @@ pub(crate) struct Realm {
     topic_seqs: HashMap<(String, u8), u32>,
 }
 
-/// What the reader asked and what it was answered.
-pub(crate) struct Answered {
-    pub(crate) asked: KeyRequest,
-    pub(crate) status: u16,
-    pub(crate) body: String,
-}
-
 impl Realm {
     pub(crate) fn new() -> Self {
         Self {
-            realm: realm_key(),
+            root: realm_key(),
             nos: "nos-1".parse().expect("a name"),
             signing_key: SigningKey::generate(),
             publisher: PublisherSlot(7),
@@ -135,8 +128,13 @@ impl Realm {
         key.seal(&plaintext, Some(&self.signing_key), Spelling::Json).expect("sealed")
     }
 
-    /// Answers a key request as a NOS does.
-    pub(crate) fn answer(&self, reader: (&VerifyingKey, &KemPublicKey), request: &str, now: UnixMillis) -> Answered {
+    /// Answers a key request as a NOS does: status and body.
+    pub(crate) fn answer(
+        &self,
+        reader: (&VerifyingKey, &KemPublicKey),
+        request: &str,
+        now: UnixMillis,
+    ) -> (u16, String) {
         let now = UnixMillis(now.0.checked_add_signed(self.ahead_ms).expect("in range"));
         let asked = KeyRequest::verify(request.as_bytes(), reader.0).expect("a good request");
         let mut grants = Grants::default();
@@ -154,17 +152,17 @@ impl Realm {
             nos: self.nos.clone(),
             publisher: self.publisher,
             signing_key: self.signing_key.public(),
-            iat: now,
-            exp: UnixMillis(now.0 + 86_400_000),
+            iat: UnixMillis(now.0 - 3_600_000),
+            exp: UnixMillis(now.0 + 82_800_000),
         };
-        let certificate = certificate.issue(&self.realm);
+        let certificate = certificate.issue(&self.root);
         if self.listed {
             grants.publishers.push(certificate.clone());
         }
         let body =
             seal_key_response(request.as_bytes(), &grants, now, &self.nos, &certificate, &self.signing_key, reader.1);
         let status = if grants.keys.is_empty() { 403 } else { 200 };
-        Answered { asked, status, body: body.expect("an answer") }
+        (status, body.expect("an answer"))
     }
 }
 

@@ -110,7 +110,8 @@ impl Identity {
 fn refuse_loose(path: &Path, metadata: &fs::Metadata) -> Result<(), IdentityFileError> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(IdentityFileError::Loose { path: path.into(), mode }) }
+    let for_others = mode & 0o077;
+    if for_others == 0 { Ok(()) } else { Err(IdentityFileError::Loose { path: path.into(), mode }) }
 }
 
 #[cfg(not(unix))]

@@ -26,7 +26,8 @@ use tokio::{sync::mpsc, task::JoinHandle};
 /// Port of MQTT over TCP where the URL names none.
 const PORT_DEFAULT: u16 = 1883;
 /// Largest packet that the reader takes: the largest sealed message, with its topic and properties.
-const PACKET_BYTES_MAX: u32 = MESSAGE_BYTES_MAX as u32 + (64 << 10);
+const PACKET_BYTES_MAX: u32 = (4 << 20) + (64 << 10);
+const _: () = assert!(PACKET_BYTES_MAX as usize > MESSAGE_BYTES_MAX);
 /// Events between the poller and the reader.
 const EVENTS_QUEUED_MAX: usize = 64;
 /// Requests under way besides acknowledgements: subscriptions.
@@ -251,22 +252,21 @@ impl Poller {
                 }
                 Ok(_) => continue,
                 Err(ConnectionError::RequestsDone) => return,
-                Err(error) => match self.target.error(&error) {
-                    refused @ ConnectError::Refused { .. } => {
+                Err(error) => {
+                    if let refused @ ConnectError::Refused { .. } = self.target.error(&error) {
+                        // Nobody there to be told: the same end.
                         let _ = self.events.send(LinkEvent::Refused(refused)).await;
                         return;
                     }
-                    _ => {
-                        if up && self.events.send(LinkEvent::Down { reason: error.to_string() }).await.is_err() {
-                            return;
-                        }
-                        up = false;
-                        tokio::select! {
-                            () = self.events.closed() => return,
-                            () = tokio::time::sleep(backoff.next_wait()) => continue,
-                        }
+                    if up && self.events.send(LinkEvent::Down { reason: error.to_string() }).await.is_err() {
+                        return;
                     }
-                },
+                    up = false;
+                    tokio::select! {
+                        () = self.events.closed() => return,
+                        () = tokio::time::sleep(backoff.next_wait()) => continue,
+                    }
+                }
             };
             if self.events.send(event).await.is_err() {
                 return;

@@ -26,10 +26,10 @@ async fn server(signed_by: u8, says: u8) -> String {
 }
 
 /// Enrols with a token that names the realm of seed 1.
-async fn enrol_at(server: String) -> Result<Identity, EnrolmentError> {
+async fn enrol_at(server: String) -> Result<Identity, EnrolError> {
     let realm_key = SigningKey::from_seed(Secret::from_bytes([1; 32])).public();
     let token = EnrolmentToken::new(Secret::from_bytes([9; 32]), &realm_key);
-    enrol(EnrolOptions { server, token, kem: Kem::XWing }).await
+    enrol(&server, &token, Kem::XWing).await
 }
 
 #[tokio::test]
@@ -44,14 +44,14 @@ async fn a_token_becomes_an_identity_of_the_realm_that_it_names() {
 async fn another_realm_key_than_the_tokens_is_refused() {
     for (signed_by, says) in [(2, 2), (2, 1), (1, 2)] {
         let error = enrol_at(server(signed_by, says).await).await.expect_err("another realm");
-        assert!(matches!(error, EnrolmentError::Answer { .. }), "{error}");
+        assert!(matches!(error, EnrolError::Answer { .. }), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_token_that_is_not_taken_is_told_as_such() {
     let url = serve(Router::new().route("/v1/enrol", post(|| async { StatusCode::UNAUTHORIZED }))).await;
-    assert!(matches!(enrol_at(url).await, Err(EnrolmentError::Token { .. })));
+    assert!(matches!(enrol_at(url).await, Err(EnrolError::Token { .. })));
     let url = serve(Router::new().route("/v1/enrol", post(|| async { StatusCode::SERVICE_UNAVAILABLE }))).await;
-    assert!(matches!(enrol_at(url).await, Err(EnrolmentError::Server(ServerError::Refused { status: 503, .. }))));
+    assert!(matches!(enrol_at(url).await, Err(EnrolError::Server(ServerError::Refused { status: 503, .. }))));
 }

@@ -1,0 +1,394 @@
+//! A reader at work: the MQTT session, the key requests and the state between them, in a task of its own.
+
+use crate::{
+    ConnectError, Event, Identity, Minimum, ServerError, SystemClock,
+    link::{Delivery, Link, LinkEvent, LinkSettings},
+    server::{Answer, Server},
+    session::{Message, Now, Session, SessionSettings},
+};
+use aups_core::{Clock, Filter, Topic, limits::FRESH_AGE_DEFAULT, topic::TopicError};
+use aups_envelope::{b64, hash};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, OptionFuture},
+    stream::FuturesUnordered,
+};
+use rumqttc::{SubscribeNoticeError, SubscribeReasonCode};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::Instant,
+};
+
+/// Events between the reader's task and the application.
+const EVENTS_QUEUED_MAX: usize = 64;
+/// Subscriptions asked for and not yet taken by the task.
+const COMMANDS_QUEUED_MAX: usize = 8;
+/// Path of key requests on the server.
+const KEYS_PATH: &str = "/v1/keys";
+
+/// How a reader reads. The default suits most.
+#[derive(Debug, Clone)]
+pub struct ReaderOptions {
+    /// Scores that an item must reach to become an event. Default: none.
+    pub min: Vec<Minimum>,
+    /// How old a fresh item may be. Default: 60 s.
+    pub max_age: Duration,
+    /// How long the broker keeps the session, and QoS 1 messages for it, while the connection is down. Default: 1 h.
+    pub session_expiry: Duration,
+    /// Longest silence on the connection before its loss is noticed. Whole seconds; default: 30 s.
+    pub keep_alive: Duration,
+    /// Most messages taken from the broker and not yet by the application; they may wait for keys. Default: 256.
+    pub receive_max: u16,
+    /// What time it is. Default: the machine's clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        Self {
+            min: Vec::new(),
+            max_age: FRESH_AGE_DEFAULT,
+            session_expiry: Duration::from_hours(1),
+            keep_alive: Duration::from_secs(30),
+            receive_max: 256,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Why a reader does not read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReaderError {
+    /// No MQTT session.
+    #[error(transparent)]
+    Broker(#[from] ConnectError),
+    /// The server that gives keys cannot be asked.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+/// Why a subscription is not there.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The caller's text is not a filter.
+    #[error("`{filter}` is not a topic filter")]
+    Filter {
+        /// The text.
+        filter: String,
+        /// What is wrong with it.
+        source: TopicError,
+    },
+    /// The broker refuses these; those that are not named are subscribed.
+    #[error("{}", .0.iter().map(FilterRefused::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<FilterRefused>),
+    /// The connection was lost before the broker answered, or the reader has ended.
+    #[error("the connection to the broker was lost before it answered: subscribe again")]
+    Disconnected,
+}
+
+/// A filter that the broker does not let this reader subscribe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterRefused {
+    /// The filter.
+    pub filter: Filter,
+    /// The broker's reason.
+    pub reason: RefusalReason,
+}
+
+/// Why a filter was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// The policies give this reader no such right.
+    NotAuthorised,
+    /// The broker has no shared subscriptions.
+    NoSharedSubscriptions,
+    /// The broker has reached a limit.
+    Quota,
+    /// Anything else.
+    Other,
+}
+
+impl fmt::Display for FilterRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.reason {
+            RefusalReason::NotAuthorised => {
+                "no policy lets this reader subscribe it; `aups topics` lists what it may subscribe"
+            }
+            RefusalReason::NoSharedSubscriptions => "this broker has no shared subscriptions",
+            RefusalReason::Quota => "the broker's limit of subscriptions is reached",
+            RefusalReason::Other => "the broker gives no reason; `aups topics` lists what may be subscribed",
+        };
+        write!(f, "the broker refuses `{}`: {why}", self.filter)
+    }
+}
+
+impl From<SubscribeReasonCode> for RefusalReason {
+    fn from(code: SubscribeReasonCode) -> Self {
+        match code {
+            // An MQTT 3.1.1 broker behind a bridge knows only the plain failure.
+            SubscribeReasonCode::NotAuthorized | SubscribeReasonCode::Failure => Self::NotAuthorised,
+            SubscribeReasonCode::SharedSubscriptionsNotSupported => Self::NoSharedSubscriptions,
+            SubscribeReasonCode::QuotaExceeded => Self::Quota,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A reader: connected, asking for keys by itself, and telling what comes.
+///
+/// Dropped, it says farewell to the broker in the background; [`Reader::close`] waits for that.
+#[derive(Debug)]
+pub struct Reader {
+    commands: mpsc::Sender<Command>,
+    events: mpsc::Receiver<Event>,
+    task: JoinHandle<()>,
+}
+
+impl Reader {
+    /// Connects to the broker that the identity names. Needs a Tokio runtime.
+    ///
+    /// The first attempt decides; a connection that is lost later is made again without end, and the broker keeps what
+    /// is published meanwhile with QoS 1.
+    pub async fn connect(identity: Identity, options: ReaderOptions) -> Result<Self, ReaderError> {
+        let server = Server::new(&identity.file.server)?;
+        let mqtt = &identity.file.mqtt;
+        let link = Link::connect(&LinkSettings {
+            url: &mqtt.url,
+            username: &mqtt.username,
+            password: &mqtt.password,
+            client_id: format!("aups-{}", b64::encode(&hash::random::<12>())),
+            keep_alive: options.keep_alive,
+            session_expiry: options.session_expiry,
+            receive_max: options.receive_max,
+        })
+        .await?;
+        let settings = SessionSettings {
+            minimums: options.min,
+            max_age: options.max_age,
+            // What the broker may send before the first acknowledgement, and as much again without any (QoS 0).
+            hold_messages_max: 2 * usize::from(options.receive_max),
+        };
+        let (commands, commands_in) = mpsc::channel(COMMANDS_QUEUED_MAX);
+        let (events_out, events) = mpsc::channel(EVENTS_QUEUED_MAX);
+        let task = Task {
+            session: Session::new(identity, settings),
+            server,
+            link,
+            clock: options.clock,
+            started: Instant::now(),
+            commands: commands_in,
+            events: events_out,
+            filters: BTreeSet::new(),
+            ended: false,
+            verdicts: FuturesUnordered::new(),
+            answer: None.into(),
+        };
+        Ok(Self { commands, events, task: tokio::spawn(task.run()) })
+    }
+
+    /// Subscribes, and waits for the broker's word on each filter. After a reconnection the filters are subscribed again.
+    pub async fn subscribe<F: AsRef<str>>(&self, filters: &[F]) -> Result<(), SubscribeError> {
+        let filters = filters.iter().map(|filter| parse_filter(filter.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        if filters.is_empty() {
+            return Ok(());
+        }
+        let (reply, verdict) = oneshot::channel();
+        let command = Command { filters, reply };
+        self.commands.send(command).await.map_err(|_| SubscribeError::Disconnected)?;
+        verdict.await.map_err(|_| SubscribeError::Disconnected)?
+    }
+
+    /// The next event; `None` after [`Event::Ended`]. Cancel safe. Who does not call it holds the broker back, and
+    /// nothing is lost of what is published with QoS 1.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Ends the session with the broker; takes a second at most.
+    pub async fn close(self) {
+        let Self { commands, events, task } = self;
+        drop((commands, events));
+        let _ = task.await;
+    }
+}
+
+fn parse_filter(text: &str) -> Result<Filter, SubscribeError> {
+    text.parse().map_err(|source| SubscribeError::Filter { filter: text.into(), source })
+}
+
+/// Subscribe these, and tell.
+#[derive(Debug)]
+struct Command {
+    filters: Vec<Filter>,
+    reply: oneshot::Sender<Result<(), SubscribeError>>,
+}
+
+/// The broker's word on filters, and whom to tell; nobody, where they were subscribed before.
+struct Verdict {
+    filters: Vec<Filter>,
+    codes: Result<Vec<SubscribeReasonCode>, SubscribeNoticeError>,
+    reply: Option<oneshot::Sender<Result<(), SubscribeError>>>,
+}
+
+/// Moves things between the network and the [`Session`], which decides.
+struct Task {
+    session: Session,
+    server: Server,
+    link: Link,
+    clock: Arc<dyn Clock>,
+    started: Instant,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    /// What is subscribed.
+    filters: BTreeSet<Filter>,
+    /// Whether the broker refused this reader for good.
+    ended: bool,
+    verdicts: FuturesUnordered<BoxFuture<'static, Verdict>>,
+    /// The answer to the key request under way.
+    answer: OptionFuture<BoxFuture<'static, Result<Answer, ServerError>>>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        while self.step().await {}
+        self.link.close().await;
+    }
+
+    /// One thing that happens. False at the end.
+    async fn step(&mut self) -> bool {
+        let now = self.now();
+        if let Some(request) = self.session.next_request(now) {
+            let server = self.server.clone();
+            self.answer = Some(async move { server.post_jose(KEYS_PATH, request).await }.boxed()).into();
+        }
+        let wake = self.session.wake_at(now).map(|wake| self.started + wake);
+        let wake = OptionFuture::from(wake.map(tokio::time::sleep_until));
+        tokio::select! {
+            open = async { self.events.reserve().await.is_ok() }, if self.session.has_output() => {
+                if !open {
+                    return false;
+                }
+                self.hand_out();
+            }
+            event = self.link.next(), if !self.ended => match event {
+                Some(event) => self.on_link(event),
+                None => self.ended = true,
+            },
+            Some(answer) = &mut self.answer => {
+                self.answer = None.into();
+                let now = self.now();
+                self.session.on_answer(answer, now);
+            }
+            Some(verdict) = self.verdicts.next() => self.on_verdict(verdict),
+            command = self.commands.recv() => match command {
+                Some(command) => self.subscribe(command.filters, Some(command.reply)),
+                None => return false,
+            },
+            Some(()) = wake => {}
+        }
+        !self.ended || self.session.has_output()
+    }
+
+    /// Hands out what there is room for, and lets the broker know what is done.
+    fn hand_out(&mut self) {
+        while let Ok(room) = self.events.try_reserve() {
+            let Some(output) = self.session.next_output() else { return };
+            if let Some(event) = output.event {
+                room.send(event);
+            }
+            self.link.done(output.done);
+        }
+    }
+
+    fn on_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Publish(delivery) => self.on_delivery(delivery),
+            LinkEvent::Down { reason } => self.session.tell(Event::Disconnected { reason }),
+            LinkEvent::Up { session_present } => {
+                self.session.tell(Event::Reconnected { session_present });
+                // Also where the broker has the session: it may have dropped a filter that is not permitted any more, and
+                // only the answer to a subscription tells.
+                self.subscribe(self.filters.iter().cloned().collect(), None);
+            }
+            LinkEvent::Refused(error) => self.session.tell(Event::Ended(error)),
+        }
+    }
+
+    fn on_delivery(&mut self, delivery: Delivery) {
+        let ticket = self.link.taken(&delivery);
+        let publish = delivery.publish;
+        let Some(topic) = std::str::from_utf8(&publish.topic).ok().and_then(|topic| topic.parse::<Topic>().ok()) else {
+            tracing::warn!(topic = ?publish.topic, "dropped a message of a topic longer or deeper than any NOS has");
+            self.link.done(ticket);
+            return;
+        };
+        let now = self.now();
+        self.session.on_message(topic, Message { payload: publish.payload, retain: publish.retain, ticket }, now);
+    }
+
+    /// Asks the broker for subscriptions. `reply`: whom to tell; nobody, where they are known from before.
+    fn subscribe(&mut self, filters: Vec<Filter>, reply: Option<oneshot::Sender<Result<(), SubscribeError>>>) {
+        if filters.is_empty() {
+            return;
+        }
+        self.session.on_subscribe();
+        match self.link.subscribe(&filters) {
+            Ok(codes) => {
+                let verdict = async move { Verdict { filters, codes: codes.await, reply } };
+                self.verdicts.push(verdict.boxed());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not ask the broker for subscriptions");
+                if let Some(reply) = reply {
+                    // Nobody waits for it any more: then nobody needs it.
+                    let _ = reply.send(Err(SubscribeError::Disconnected));
+                }
+            }
+        }
+    }
+
+    fn on_verdict(&mut self, verdict: Verdict) {
+        let Verdict { filters, codes, reply } = verdict;
+        let result = match codes {
+            Ok(codes) if codes.len() == filters.len() => self.settle(filters, codes),
+            // The next connection subscribes what is known; who asked for more is told to ask again.
+            Ok(_) | Err(_) => Err(SubscribeError::Disconnected),
+        };
+        match (reply, result) {
+            (Some(reply), result) => _ = reply.send(result),
+            (None, Err(SubscribeError::Refused(refused))) => {
+                for refused in refused {
+                    self.session.tell(Event::Unsubscribed(refused));
+                }
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Notes what is subscribed now and what is not.
+    fn settle(&mut self, filters: Vec<Filter>, codes: Vec<SubscribeReasonCode>) -> Result<(), SubscribeError> {
+        let mut refused = Vec::new();
+        for (filter, code) in filters.into_iter().zip(codes) {
+            if let SubscribeReasonCode::Success(_) = code {
+                self.filters.insert(filter);
+            } else {
+                self.filters.remove(&filter);
+                refused.push(FilterRefused { filter, reason: code.into() });
+            }
+        }
+        if refused.is_empty() { Ok(()) } else { Err(SubscribeError::Refused(refused)) }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: self.clock.now(), mono: self.started.elapsed() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
