@@ -177,8 +177,8 @@ impl Admission<'_> {
         for error in validator.validate(&policies, ValidationMode::Strict).validation_errors() {
             let start = self.offsets.get(error.policy_id()).copied().unwrap_or_default();
             let mut details = DetailedError::from(error);
-            if details.help.is_none() {
-                details.help = Some(validation_help(error).to_owned());
+            if let Some(help) = validation_help(error) {
+                details.help = Some(help.to_owned());
             }
             self.blame_details(start, &details);
         }
@@ -322,19 +322,23 @@ fn certain_failures(rules: &[Rule], kind: ReaderKind) -> Result<Vec<PolicyId>, B
     Ok(names)
 }
 
-/// What to do about errors for which Cedar itself has no advice.
-fn validation_help(error: &ValidationError) -> &'static str {
-    match error {
+/// Advice where Cedar has none, or one that does not fit here.
+fn validation_help(error: &ValidationError) -> Option<&'static str> {
+    Some(match error {
         ValidationError::UnexpectedType(_) if error.to_string().contains("decimal") => {
             "decimals are compared by `.lessThan(…)`, `.lessThanOrEqual(…)`, `.greaterThan(…)` and \
              `.greaterThanOrEqual(…)`, with `decimal(\"0.80\")` as the other side"
         }
-        ValidationError::UnrecognizedEntityType(_) => "the types are User, App, Group and Topic",
-        ValidationError::UnrecognizedActionId(_) => "the only action is `Action::\"receive\"`",
-        ValidationError::EmptySetForbidden(_) => "test for an empty set with `.isEmpty()`",
+        ValidationError::UnsafeOptionalAttributeAccess(_) => {
+            "not every item or request has it: ask first, as in `resource has value && resource.value …`"
+        }
         ValidationError::NonLitExtConstructor(_) => "write the value out, as in `decimal(\"0.80\")`",
-        _ => "the guide lists what a policy may ask about, and of which type it is",
-    }
+        ValidationError::EmptySetForbidden(_) => "ask for an empty set by `.isEmpty()`",
+        ValidationError::UnexpectedType(_) | ValidationError::IncompatibleTypes(_) => {
+            "the guide lists what a policy may ask about, and of which type it is"
+        }
+        _ => return None,
+    })
 }
 
 /// Line and column, in characters, of a byte offset.

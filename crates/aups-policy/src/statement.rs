@@ -8,7 +8,7 @@ pub const POLICY_BYTES_MAX: usize = 64 << 10;
 /// Deepest nesting of brackets in a policy.
 pub const POLICY_NESTING_MAX: usize = 32;
 /// Most operators (`&&`, `==`, `.`, `has`, `if` …) in a policy: each may make the tree that Cedar walks one deeper.
-pub const POLICY_OPERATORS_MAX: usize = 512;
+pub const POLICY_OPERATORS_MAX: usize = 256;
 
 /// One policy's text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixtures::Sample;
+use std::collections::BTreeSet;
 
 #[test]
 fn numbers_are_cut_off_after_the_fourth_decimal() {

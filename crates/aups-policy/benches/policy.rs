@@ -1,0 +1,136 @@
+//! What policies cost: once per message (scope), once per key request (residual), once per policy change (admission).
+//!
+//! `cargo bench -p aups-policy`. The sets are those of the measurements in the design: a hundred topic subtrees, nine
+//! permits on role and accuracy to one forbid on value and clearance.
+#![expect(clippy::expect_used, reason = "a bench that cannot start says why")]
+
+use aups_core::{Attributes, Item, Principal, ReaderKind, RealmId, Score, Topic};
+use aups_policy::{Pdp, PolicySet, RequestContext, Residuals};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::{collections::BTreeSet, fmt::Write as _, hint::black_box};
+
+const SIZES: [usize; 3] = [10, 1_000, 10_000];
+
+fn policies(count: usize) -> String {
+    let mut source = String::new();
+    for n in 0..count {
+        let head = format!("(principal, action == Action::\"receive\", resource in Topic::\"t{}\")", n % 100);
+        if n % 10 == 9 {
+            let _ = writeln!(
+                source,
+                "forbid{head} when {{ resource has value && resource.value.greaterThan(decimal(\"3.0\")) }} \
+                 unless {{ principal.clearance >= {} }};",
+                n % 5
+            );
+        } else {
+            let _ = writeln!(
+                source,
+                "permit{head} when {{ principal.roles.contains(\"role{}\") && \
+                 resource.quality.accuracy.greaterThanOrEqual(decimal(\"0.{}\")) }};",
+                n % 7,
+                n % 10
+            );
+        }
+    }
+    source
+}
+
+fn admit(source: &str) -> PolicySet {
+    PolicySet::parse(source, "policies").expect("policies of the bench are valid")
+}
+
+fn pdp(set: &PolicySet) -> Pdp {
+    Pdp::new(RealmId::from_bytes([7; 32]), set.clone())
+}
+
+fn item() -> Item {
+    serde_json::from_str(
+        r#"{"id":"01981a4b-7c3d-7e5f-8a6b-9c0d1e2f3a4b","source":{"nodeId":"s1","nodeType":"sensor",
+        "communicationMode":"discrete","registered":true},"schema":"default","receivedAt":"2026-11-22T13:27:31.000Z",
+        "data":{"name":"temperature","value":10.0},"security":{"confidentiality":0.0,"integrity":0.7,"privacy":0.5,
+        "authentication":0.9},"quality":{"accuracy":0.93,"precision":0.8,"timeliness":1.0,"completeness":1.0}}"#,
+    )
+    .expect("the item of the bench is one")
+}
+
+fn alice() -> Principal {
+    let roles = ["role0".to_owned()].into();
+    let attributes = Attributes { roles, clearance: 3, ..Attributes::default() };
+    let sub = "alice".parse().expect("a name");
+    Principal { kind: ReaderKind::User, sub, attributes, groups: BTreeSet::new() }
+}
+
+fn topic() -> Topic {
+    "t7/s1/temperature".parse().expect("a topic")
+}
+
+fn scopes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scope");
+    for size in SIZES {
+        let (set, item, topic) = (admit(&policies(size)), item(), topic());
+        let warm = pdp(&set);
+        let _ = warm.scope(&item, &topic);
+        group
+            .bench_function(BenchmarkId::new("hit", size), |bench| bench.iter(|| warm.scope(black_box(&item), &topic)));
+
+        // Every item has a projection of its own, so that none is found; the scope itself is known after the first.
+        let cold = pdp(&set);
+        let mut number = 0_u64;
+        let mut different = || {
+            number += 1;
+            let mut item = item.clone();
+            item.quality.accuracy = Score::ONE;
+            item.data.value = serde_json::value::to_raw_value(&number).expect("a number is JSON");
+            item
+        };
+        group.bench_function(BenchmarkId::new("miss", size), |bench| {
+            bench.iter_batched(&mut different, |item| cold.scope(&item, &topic), BatchSize::SmallInput);
+        });
+    }
+}
+
+fn residuals(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("residual");
+    for size in SIZES {
+        let spec = pdp(&admit(&policies(size))).scope(&item(), &topic()).expect("somebody may read it");
+        let (residuals, alice, context) = (Residuals::new(16), alice(), RequestContext::default());
+        group.bench_function(
+            BenchmarkId::new("kept", format!("{size} policies, {} lines", spec.user.lines().count())),
+            |bench| {
+                bench.iter(|| residuals.satisfies(black_box(&spec), &alice, &context));
+            },
+        );
+        group.bench_function(BenchmarkId::new("parsed", size), |bench| {
+            bench.iter(|| Residuals::new(16).satisfies(black_box(&spec), &alice, &context));
+        });
+    }
+}
+
+fn filters(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("filter");
+    for size in SIZES {
+        let set = admit(&policies(size));
+        let (alice, filter) = (alice(), "t7/#".parse().expect("a filter"));
+        let warm = pdp(&set);
+        group.bench_function(BenchmarkId::new("known reader", size), |bench| {
+            bench.iter(|| warm.filter(black_box(&alice), &filter));
+        });
+        group.sample_size(10);
+        group.bench_function(BenchmarkId::new("new reader", size), |bench| {
+            bench.iter_batched(|| pdp(&set), |pdp| pdp.filter(&alice, &filter), BatchSize::PerIteration);
+        });
+    }
+}
+
+fn admission(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("admission");
+    group.sample_size(10);
+    for size in SIZES {
+        let source = policies(size);
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(BenchmarkId::new("parse", size), |bench| bench.iter(|| admit(black_box(&source))));
+    }
+}
+
+criterion_group!(benches, scopes, residuals, filters, admission);
+criterion_main!(benches);
