@@ -4,6 +4,7 @@ use crate::{
     command::{self, cargo},
     deny, layers,
     packages::{self, Needed},
+    vectors,
 };
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ const STEPS: &[Step] = &[
     ("dependencies", deny::run),
     ("clippy", clippy),
     ("rustdoc", rustdoc),
+    ("vectors", vectors::check),
     ("doc tests", || command::run(&mut cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--doc"]))),
     ("tests", tests),
 ];
