@@ -38,7 +38,6 @@ const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_millis(100), Durat
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// What the MQTT session needs to know.
-#[derive(Clone)]
 pub(crate) struct LinkSettings<'a> {
     pub(crate) url: &'a str,
     pub(crate) username: &'a str,
@@ -116,7 +115,7 @@ pub(crate) struct Link {
     client: AsyncClient,
     events: mpsc::Receiver<LinkEvent>,
     poller: JoinHandle<()>,
-    /// Counts connections: an acknowledgement must not leave on another one than its message came on.
+    /// Counts connections and their losses: an acknowledgement must not leave on another one than its message came on.
     connection: Arc<AtomicU64>,
     unacknowledged: Unacknowledged,
 }
@@ -253,6 +252,7 @@ impl Poller {
                 Ok(_) => continue,
                 Err(ConnectionError::RequestsDone) => return,
                 Err(error) => {
+                    self.connection.fetch_add(1, Ordering::Release);
                     if let refused @ ConnectError::Refused { .. } = self.target.error(&error) {
                         // Nobody there to be told: the same end.
                         let _ = self.events.send(LinkEvent::Refused(refused)).await;

@@ -47,7 +47,8 @@ impl Gate for Rights {
 struct Place {
     realm: Arc<Mutex<Realm>>,
     rights: Arc<Rights>,
-    broker: Broker,
+    /// None while it is away.
+    broker: Option<Broker>,
     server: String,
     cut: Arc<tokio::sync::Notify>,
     mqtt: SocketAddr,
@@ -55,13 +56,20 @@ struct Place {
 
 impl Place {
     async fn new() -> Self {
+        Self::with(BrokerSettings { listen: ([127, 0, 0, 1], 0).into(), ..BrokerSettings::default() }).await
+    }
+
+    async fn with(settings: BrokerSettings) -> Self {
         let realm = Arc::new(Mutex::new(Realm::new()));
         let rights = Arc::new(Rights::default());
-        let settings = BrokerSettings { listen: ([127, 0, 0, 1], 0).into(), ..BrokerSettings::default() };
         let broker = Broker::start(settings, Arc::clone(&rights) as _).await.expect("a broker");
         let server = serve_keys(Arc::clone(&realm)).await;
         let (mqtt, cut) = serve_way(broker.local_addr()).await;
-        Self { realm, rights, broker, server, cut, mqtt }
+        Self { realm, rights, broker: Some(broker), server, cut, mqtt }
+    }
+
+    fn broker(&self) -> &Broker {
+        self.broker.as_ref().expect("a broker")
     }
 
     fn identity(&self) -> Identity {
@@ -80,7 +88,7 @@ impl Place {
         let payload = self.realm.lock().expect("the realm").publish(topic, scope, SystemClock.now());
         let content_type = "application/aups+json";
         let message = Outgoing { topic: topic.into(), payload: payload.into(), content_type, retain };
-        self.broker.publish(vec![message]).await.await;
+        self.broker().publish(vec![message]).await.await;
     }
 }
 
@@ -106,7 +114,7 @@ async fn serve_way(broker: SocketAddr) -> (SocketAddr, Arc<tokio::sync::Notify>)
         while let Ok((mut client, _)) = listener.accept().await {
             let cut = Arc::clone(&cut_here);
             tokio::spawn(async move {
-                let mut broker = TcpStream::connect(broker).await.expect("the broker");
+                let Ok(mut broker) = TcpStream::connect(broker).await else { return };
                 tokio::select! {
                     _ = tokio::io::copy_bidirectional(&mut client, &mut broker) => {}
                     () = cut.notified() => {}
@@ -210,12 +218,42 @@ async fn nothing_is_lost_and_nothing_comes_twice_when_the_connection_breaks() {
 }
 
 #[tokio::test]
+async fn nothing_is_lost_when_the_broker_restarts() {
+    let data_dir = tempfile::tempdir().expect("a directory");
+    let settings = BrokerSettings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data_dir: Some(data_dir.path().into()),
+        ..BrokerSettings::default()
+    };
+    let mut place = Place::with(settings.clone()).await;
+    let mut reader = place.reader(ReaderOptions::default()).await;
+    reader.subscribe(&["data/#"]).await.expect("subscribed");
+    place.publish("data/s1/t", 1).await;
+    assert_eq!(next_item(&mut reader).await.0, "0");
+    let broker = place.broker.take().expect("a broker");
+    let settings = BrokerSettings { listen: broker.local_addr(), ..settings };
+    broker.shutdown().await;
+    drop(broker);
+    assert!(matches!(next(&mut reader).await, Event::Disconnected { .. }));
+    place.broker = Some(Broker::start(settings, Arc::clone(&place.rights) as _).await.expect("the broker again"));
+    place.publish("data/s1/t", 1).await;
+    loop {
+        match next(&mut reader).await {
+            Event::Item { item, .. } => break assert_eq!(item.data.value.get(), "1"),
+            Event::Reconnected { session_present } => assert!(session_present),
+            Event::Duplicate { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn filters_are_subscribed_again_where_the_broker_has_forgotten_the_session() {
     let place = Place::new().await;
     let mut reader = place.reader(ReaderOptions::default()).await;
     reader.subscribe(&["data/#", "other/#"]).await.expect("subscribed");
     place.rights.no_data.store(true, Ordering::SeqCst);
-    assert_eq!(place.broker.kick("alice").await, 1);
+    assert_eq!(place.broker().kick("alice").await, 1);
     assert!(matches!(next(&mut reader).await, Event::Disconnected { .. }));
     assert!(matches!(next(&mut reader).await, Event::Reconnected { session_present: false }));
     match next(&mut reader).await {
@@ -231,7 +269,7 @@ async fn a_reader_that_was_removed_ends() {
     let place = Place::new().await;
     let mut reader = place.reader(ReaderOptions::default()).await;
     place.rights.removed.store(true, Ordering::SeqCst);
-    place.broker.kick("alice").await;
+    place.broker().kick("alice").await;
     assert!(matches!(next(&mut reader).await, Event::Disconnected { .. }));
     let event = next(&mut reader).await;
     assert!(matches!(event, Event::Ended(ConnectError::Refused { .. })), "{event:?}");
@@ -290,10 +328,10 @@ async fn a_reader_that_is_closed_leaves_no_session_behind() {
     let place = Place::new().await;
     let reader = place.reader(ReaderOptions::default()).await;
     reader.subscribe(&["data/#"]).await.expect("subscribed");
-    assert_eq!(place.broker.stats().await.sessions, 1);
+    assert_eq!(place.broker().stats().await.sessions, 1);
     reader.close().await;
     tokio::time::timeout(PATIENCE, async {
-        while place.broker.stats().await.sessions > 0 {
+        while place.broker().stats().await.sessions > 0 {
             tokio::task::yield_now().await;
         }
     })

@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HoldLimits {
+    /// Half of it is for messages that the broker holds back by itself (QoS 1).
     pub(crate) messages_max: usize,
     pub(crate) bytes_max: usize,
 }
@@ -69,7 +70,8 @@ impl Hold {
             return Pushed::Again(std::mem::replace(&mut held.message.ticket, message.ticket));
         }
         let bytes = self.bytes + message.payload.len();
-        if self.messages >= self.limits.messages_max || bytes > self.limits.bytes_max {
+        let messages_max = self.limits.messages_max / if message.ticket.is_some() { 1 } else { 2 };
+        if self.messages >= messages_max || bytes > self.limits.bytes_max {
             return Pushed::Full(message);
         }
         let key_id = SealedMessage::parse(&message.payload).ok().map(|sealed| sealed.header().key_id);

@@ -244,6 +244,20 @@ fn what_waits_is_bounded() {
 }
 
 #[test]
+fn messages_without_acknowledgement_leave_room_for_the_others() {
+    let mut bench = Bench::with(Vec::new(), 4);
+    for number in 0..3 {
+        let payload = bench.realm.publish("a/t", 1, START);
+        let message = Message { payload: payload.into(), retain: false, ticket: None };
+        bench.session.on_message(topic("a/t"), message, bench.now);
+        assert_eq!(bench.told().len(), usize::from(number == 2), "two find room");
+    }
+    bench.publish("b/t", 1);
+    bench.publish("b/t", 1);
+    assert!(bench.told().is_empty());
+}
+
+#[test]
 fn what_waits_is_bounded_in_bytes() {
     let mut bench = Bench::new();
     let large = format!("\"{}\"", "x".repeat(1_900_000));
