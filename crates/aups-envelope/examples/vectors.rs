@@ -4,7 +4,11 @@
 //! randomness: an answer that stands in the file already is kept as long as it opens to the same text.
 //! What a vector must end in is written here, not asked of the code; `tests/vectors` compares the two.
 
-#![expect(clippy::unwrap_used, reason = "a generator may stop at the first thing that is not as it should be")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a generator may stop at the first thing that is not as it should be"
+)]
 #![expect(clippy::too_many_lines, reason = "a list of vectors is read as a list")]
 
 #[path = "../tests/vectors/form.rs"]
