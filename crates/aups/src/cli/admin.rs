@@ -1,0 +1,122 @@
+//! The administrator's side of the HTTP API.
+
+use super::{
+    failure::Failure,
+    http::{self, SERVER_DEFAULT, at},
+};
+use clap::Args;
+use reqwest::{Client, Method, RequestBuilder, Url};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fs, path::{Path, PathBuf}};
+
+/// Which server, and the right to administer it: taken after any subcommand.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct ServerArgs {
+    /// The server's address [default: http://127.0.0.1:8080]
+    #[arg(long, global = true, env = "AUPS_SERVER", value_name = "URL", value_parser = http::server_url)]
+    #[arg(default_value = SERVER_DEFAULT, hide_default_value = true, hide_env = true)]
+    pub(crate) server: Url,
+    /// A file with the admin token [default: <DATA_DIR>/admin.token, or the token in AUPS_ADMIN_TOKEN]
+    #[arg(long, global = true, env = "AUPS_ADMIN_TOKEN_FILE", value_name = "FILE", hide_env = true)]
+    admin_token_file: Option<PathBuf>,
+    /// The server's data directory: state, keys and admin.token [default: ./aups-data]
+    #[arg(long, global = true, env = "AUPS_DATA_DIR", value_name = "DIR", hide_env = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// The administrator whom these arguments name.
+    pub(crate) fn admin(&self) -> Result<Admin, Failure> {
+        Admin::new(self.server.clone(), self.token()?)
+    }
+
+    fn token(&self) -> Result<String, Failure> {
+        let file = match (&self.admin_token_file, std::env::var("AUPS_ADMIN_TOKEN")) {
+            (Some(file), _) => file.clone(),
+            (None, Ok(token)) => return Ok(token.trim().to_owned()),
+            (None, Err(_)) => self.data_dir.clone().unwrap_or_else(|| "./aups-data".into()).join("admin.token"),
+        };
+        read_token(&file).map_err(|failure| {
+            failure.help(
+                "run this where `aups up` runs, or name the file with --admin-token-file or --data-dir, \
+                 or put the token into AUPS_ADMIN_TOKEN",
+            )
+        })
+    }
+}
+
+/// The admin token that a file holds.
+pub(crate) fn read_token(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        Failure::failed(format!("cannot read the admin token from {}: {error}", file.display()))
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+/// Somebody who may administer a server. The token is not printed: no `Debug`.
+pub(crate) struct Admin {
+    http: Client,
+    server: Url,
+    token: String,
+}
+
+impl Admin {
+    /// An administrator of `server` who holds its token.
+    pub(crate) fn new(server: Url, token: String) -> Result<Self, Failure> {
+        Ok(Self { http: http::client(&server)?, server, token })
+    }
+
+    /// `GET`, answered with JSON.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.json(self.request(Method::GET, path)).await
+    }
+
+    /// `GET`, answered with text.
+    pub(crate) async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        let body = self.send(self.request(Method::GET, path)).await?;
+        String::from_utf8(body).map_err(|_| Failure::failed(format!("{} answered no UTF-8 text", self.server)))
+    }
+
+    /// A JSON body by `method`, answered with JSON.
+    pub(crate) async fn send_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.json(self.request(method, path).json(body)).await
+    }
+
+    /// `POST` without a body, answered with JSON.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.json(self.request(Method::POST, path)).await
+    }
+
+    /// `PUT` of a text, answered with JSON.
+    pub(crate) async fn put_text<T: DeserializeOwned>(&self, path: &str, text: String) -> Result<T, Failure> {
+        self.json(self.request(Method::PUT, path).header("content-type", "text/plain; charset=utf-8").body(text)).await
+    }
+
+    /// `DELETE`.
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.send(self.request(Method::DELETE, path)).await.map(drop)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, at(&self.server, path)).bearer_auth(&self.token)
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let body = self.send(request).await?;
+        serde_json::from_slice(&body).map_err(|error| {
+            Failure::failed(format!("{} answered something else than expected: {error}", self.server))
+                .help("is this an AUPS server of this version?")
+        })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
+        let response = request.send().await.map_err(|error| http::unanswered(&self.server, &error))?;
+        http::body(&self.server, response).await
+    }
+}

@@ -1,0 +1,219 @@
+//! `aups user` and `aups app`: who may read. One code for both: they differ in the kind alone.
+
+use super::{
+    admin::{Admin, ServerArgs},
+    attribute::{self, Attribute, Attributes},
+    failure::Failure,
+    terminal,
+};
+use aups_core::{GroupName, ReaderKind, Sub};
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+/// Register people who read
+#[derive(Debug, Args)]
+#[command(after_help = USER_EXAMPLES, arg_required_else_help = true)]
+#[command(long_about = "Register people who read.\n\nA user has attributes and groups, which policies ask for, and enrols \
+with a one-time token: the keys are made on the user's machine and never leave it.")]
+pub(crate) struct User {
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// Register programs that read
+#[derive(Debug, Args)]
+#[command(after_help = APP_EXAMPLES, arg_required_else_help = true)]
+#[command(long_about = "Register programs that read.\n\nAn app is registered, enrolled and judged as a user is; policies \
+can tell the two apart (`principal is App`).")]
+pub(crate) struct App {
+    #[command(subcommand)]
+    action: Action,
+}
+
+const USER_EXAMPLES: &str = "\
+Examples:
+  aups user add alice --attr roles=meteorologist,operator --attr clearance=2
+  aups user add bob --group gardeners
+  aups user set alice --attr roles=            alice has no role any more
+  aups user token alice                        a new token: enrolling again replaces keys and password
+  aups user list --json";
+
+const APP_EXAMPLES: &str = "\
+Examples:
+  aups app add dashboard --attr purposes=display --attr org=CNR
+  aups app token dashboard                     a new token: enrolling again replaces keys and password
+  aups app list";
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Register one; prints the one-time enrolment token, alone
+    Add(Add),
+    /// Change attributes or groups; what is not named stays
+    Set(Set),
+    /// Remove one: it can open nothing that is sealed from then on
+    Remove {
+        /// Who
+        sub: Sub,
+    },
+    /// List all
+    List {
+        /// As JSON, for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a new enrolment token, alone; enrolling again replaces keys and password
+    Token {
+        /// Who
+        sub: Sub,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Add {
+    /// The name, unique across users and apps
+    sub: Sub,
+    #[command(flatten)]
+    attributes: AttributeArgs,
+    /// A group to be in (repeatable)
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<GroupName>,
+}
+
+#[derive(Debug, Args)]
+struct Set {
+    /// Who
+    sub: Sub,
+    #[command(flatten)]
+    attributes: AttributeArgs,
+    /// A group to be in (repeatable); the groups given replace those of before
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<GroupName>,
+    /// To be in no group
+    #[arg(long, conflicts_with = "groups")]
+    no_groups: bool,
+}
+
+#[derive(Debug, Args)]
+struct AttributeArgs {
+    /// An attribute: roles=A,B  org=TEXT  clearance=N  purposes=A,B (repeatable)
+    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute::parse)]
+    attributes: Vec<Attribute>,
+}
+
+#[derive(Serialize)]
+struct NewReader<'a> {
+    sub: &'a Sub,
+    attrs: Attributes,
+    groups: &'a [GroupName],
+}
+
+#[derive(Serialize)]
+struct ChangedReader<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attrs: Option<Attributes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<&'a [GroupName]>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: String,
+}
+
+/// A registered reader, as the server tells it.
+#[derive(Deserialize)]
+struct Registered {
+    sub: Sub,
+    attrs: aups_core::Attributes,
+    groups: Vec<GroupName>,
+    enrolled: bool,
+}
+
+#[derive(Deserialize)]
+struct Items<T> {
+    items: Vec<T>,
+}
+
+impl User {
+    pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
+        self.action.run(ReaderKind::User, &server.admin()?).await
+    }
+}
+
+impl App {
+    pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
+        self.action.run(ReaderKind::App, &server.admin()?).await
+    }
+}
+
+impl Action {
+    async fn run(self, kind: ReaderKind, admin: &Admin) -> Result<(), Failure> {
+        let path = format!("/v1/{kind}s");
+        match self {
+            Self::Add(add) => {
+                let attrs = attribute::collect(&add.attributes.attributes);
+                let reader = NewReader { sub: &add.sub, attrs, groups: &add.groups };
+                let Token { token } = admin.send_json(Method::POST, &path, &reader).await?;
+                terminal::line(&token)
+            }
+            Self::Set(set) => {
+                let changed = set.changed()?;
+                let registered: Registered =
+                    admin.send_json(Method::PATCH, &format!("{path}/{}", set.sub), &changed).await?;
+                terminal::line(&readers_table(&[registered]))
+            }
+            Self::Remove { sub } => {
+                admin.delete(&format!("{path}/{sub}")).await?;
+                terminal::line(&format!("removed {kind} {sub}"))
+            }
+            Self::List { json: true } => {
+                let Items::<serde_json::Value> { items } = admin.get(&path).await?;
+                terminal::line(&serde_json::Value::Array(items).to_string())
+            }
+            Self::List { json: false } => {
+                let Items { items } = admin.get(&path).await?;
+                terminal::line(&readers_table(&items))
+            }
+            Self::Token { sub } => {
+                let Token { token } = admin.post(&format!("{path}/{sub}/token")).await?;
+                terminal::line(&token)
+            }
+        }
+    }
+}
+
+impl Set {
+    fn changed(&self) -> Result<ChangedReader<'_>, Failure> {
+        let attributes = &self.attributes.attributes;
+        let attrs = (!attributes.is_empty()).then(|| attribute::collect(attributes));
+        let groups = (self.no_groups || !self.groups.is_empty()).then_some(&*self.groups);
+        if attrs.is_none() && groups.is_none() {
+            return Err(Failure::failed(format!("nothing to change for {}", self.sub))
+                .help("name it with --attr NAME=VALUE, --group GROUP or --no-groups"));
+        }
+        Ok(ChangedReader { attrs, groups })
+    }
+}
+
+fn readers_table(readers: &[Registered]) -> String {
+    let rows: Vec<_> = readers
+        .iter()
+        .map(|reader| {
+            [
+                reader.sub.to_string(),
+                join(&reader.attrs.roles),
+                reader.attrs.org.clone(),
+                reader.attrs.clearance.to_string(),
+                join(&reader.attrs.purposes),
+                join(&reader.groups),
+                if reader.enrolled { "yes" } else { "no" }.to_owned(),
+            ]
+        })
+        .collect();
+    terminal::table(&["SUB", "ROLES", "ORG", "CLEARANCE", "PURPOSES", "GROUPS", "ENROLLED"], &rows)
+}
+
+fn join<T: ToString>(parts: impl IntoIterator<Item = T>) -> String {
+    parts.into_iter().map(|part| part.to_string()).collect::<Vec<_>>().join(",")
+}

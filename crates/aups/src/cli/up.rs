@@ -1,0 +1,125 @@
+//! `aups up`: every role in one process.
+
+use super::{
+    admin::ServerArgs,
+    failure::Failure,
+    terminal::{self, Stream},
+};
+use crate::{
+    server,
+    settings::{Durability, Registration, ServerSettings},
+};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use std::{io, net::SocketAddr, path::PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Start every role in this process
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[command(long_about = "Start every role in this process: the NOS that takes data in, the KTM, the policies, the store and, \
+unless --broker names another, an MQTT broker.\n\nThe first start makes the realm and DIR/admin.token, with which the \
+other commands administer it. Prints one line on standard output once everything listens, `ready http=ADDR mqtt=ADDR`; \
+logs go to standard error. Ctrl-C and SIGTERM drain and stop. Settings come from flags, then from AUPS_<FLAG> in the \
+environment, then from --config, then from the defaults.")]
+pub(crate) struct Up {
+    /// HTTP listener; port 0 picks one [default: 127.0.0.1:8080]
+    #[arg(long, hide_env = true, env = "AUPS_HTTP", value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// MQTT listener of the embedded broker; port 0 picks one [default: 127.0.0.1:1883]
+    #[arg(long, hide_env = true, env = "AUPS_MQTT", value_name = "ADDR")]
+    mqtt: Option<SocketAddr>,
+    /// Publish to this broker, as in mqtt://user:password@127.0.0.1:1884; no embedded one starts
+    #[arg(long, hide_env = true, env = "AUPS_BROKER", value_name = "URL")]
+    broker: Option<String>,
+    /// What a 202 means: the data is on disk, or in memory [default: disk]
+    #[arg(long, hide_env = true, env = "AUPS_DURABILITY", value_enum)]
+    durability: Option<Durability>,
+    /// How things register: openly, or with a token of `aups source invite` [default: open on loopback, else token]
+    #[arg(long, hide_env = true, env = "AUPS_REGISTRATION", value_enum)]
+    registration: Option<Registration>,
+    /// Allow plain HTTP and MQTT on addresses that others can reach
+    #[arg(long, hide_env = true, env = "AUPS_INSECURE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_name = "BOOL", hide_possible_values = true)]
+    insecure: Option<bool>,
+    /// How readers and sources reach the HTTP listener, if not by its own address
+    #[arg(long, hide_env = true, env = "AUPS_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// A settings file (TOML)
+    #[arg(long, hide_env = true, env = "AUPS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or directives such as aups_nos=debug
+    #[arg(long, hide_env = true, env = "AUPS_LOG", value_name = "FILTER", default_value = "info")]
+    log: String,
+    /// How to log
+    #[arg(long, hide_env = true, env = "AUPS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
+    log_format: LogFormat,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  aups up
+  aups up --data-dir /var/lib/aups --durability disk
+  aups up --http 127.0.0.1:0 --mqtt 127.0.0.1:0      any free ports: read them off the ready line
+  aups up --broker mqtt://127.0.0.1:1884             publish to a Mosquitto
+  AUPS_LOG=debug aups up --log-format json";
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+impl Up {
+    pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
+        start_log(&self.log, self.log_format)?;
+        let settings = self.settings(server)?;
+        // Asked for before the start, so that a signal during the start is not lost.
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+        let started = tokio::select! {
+            started = server::start(settings) => started?,
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        };
+        terminal::line(&format!("ready http={} mqtt={}", started.http_addr(), started.mqtt_addr()))?;
+        if started.nobody_reads() {
+            terminal::note("no policy is in force: nobody reads, and nothing is published; say who may: aups policy apply FILE");
+        }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("draining");
+        started.stop().await?;
+        Ok(())
+    }
+
+    /// The settings file with what flags and environment say laid over it.
+    fn settings(self, server: &ServerArgs) -> Result<ServerSettings, Failure> {
+        let mut settings = ServerSettings::load(self.config.as_deref())?;
+        settings.data_dir = server.data_dir.clone().unwrap_or(settings.data_dir);
+        settings.http = self.http.unwrap_or(settings.http);
+        settings.mqtt = self.mqtt.unwrap_or(settings.mqtt);
+        settings.broker = self.broker.or(settings.broker);
+        settings.durability = self.durability.unwrap_or(settings.durability);
+        settings.registration = self.registration.or(settings.registration);
+        settings.insecure = self.insecure.unwrap_or(settings.insecure);
+        settings.public_url = self.public_url.or(settings.public_url);
+        Ok(settings)
+    }
+}
+
+fn start_log(filter: &str, format: LogFormat) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Failure::failed(format!("--log {filter}: {error}")).help("try --log info, or --log aups_nos=debug"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Human => log.with_ansi(Stream::Stderr.is_coloured()).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

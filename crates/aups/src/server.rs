@@ -1,0 +1,228 @@
+//! Every server role in one process, wired through traits: store, KTM, policies, registry, broker, NOS, HTTP.
+
+mod admin;
+mod admin_token;
+mod enrolment;
+mod gate;
+mod http;
+mod policies;
+mod registry;
+mod sink;
+
+use crate::settings::{Durability, Registration, ServerSettings};
+use admin::{Admin, Sessions};
+use admin_token::AdminToken;
+use anyhow::Context as _;
+use aups_broker::{Broker, BrokerSettings};
+use aups_client::SystemClock;
+use aups_core::{Clock, NosId};
+use aups_ktm::{KeysTopicsManager, Ktm, KtmSettings, custody};
+use aups_nos::{
+    Nos, NosConfig, NosParts, Sink, Transport,
+    publish::{BrokerUrl, RemoteBroker},
+};
+use aups_store::{Embedded, IngestQueue, QueueLimits, Store};
+use axum::routing::post;
+use enrolment::Enrolment;
+use gate::RealmGate;
+use policies::Policies;
+use registry::Registry;
+use sink::{EmbeddedBroker, ForeignSessions};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+/// The one NOS of this process.
+const NOS_ID: &str = "nos-1";
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    http: SocketAddr,
+    mqtt: String,
+    broker: Option<Arc<Broker>>,
+    nos: Nos,
+    empty_policy_set: bool,
+    admin_token_file: PathBuf,
+    stop_http: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts every role; when this returns, everything listens.
+pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
+    settings.check_listeners()?;
+    http::metrics_recorder();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let dir = settings.data_dir.as_path();
+    make_private_dir(dir).with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.join("store")).await?);
+    let kek = custody::kek_file(dir.join("kek"))?;
+    let nos_id: NosId = NOS_ID.parse()?;
+    let signing_key = custody::nos_signing_key(Arc::clone(&store), &kek, &nos_id).await?;
+    let ktm = Ktm::open(Arc::clone(&store), kek, Arc::clone(&clock), KtmSettings::default()).await?;
+    let realm = Arc::clone(ktm.realm());
+    let ktm: Arc<dyn KeysTopicsManager> = Arc::new(ktm);
+    let registry = Arc::new(Registry::open(Arc::clone(&store), Arc::clone(&clock)).await?);
+    let policies = Arc::new(Policies::open(realm.id(), Arc::clone(&store), Arc::clone(&clock)).await?);
+
+    let listener = TcpListener::bind(settings.http).await.with_context(|| listen_failed("http", settings.http))?;
+    let http_addr = listener.local_addr()?;
+    let mqtt = start_mqtt(&settings, &nos_id, &registry, &policies).await?;
+
+    let nos = Nos::start(NosParts {
+        id: nos_id,
+        realm_key: realm.public(),
+        signing_key,
+        ktm: Arc::clone(&ktm),
+        policies: policies.decisions(),
+        readers: Arc::clone(&registry) as _,
+        sink: Arc::clone(&mqtt.sink),
+        store,
+        queue: open_queue(&settings).await?,
+        clock: Arc::clone(&clock),
+        config: nos_config(&settings),
+    })
+    .await?;
+
+    let admin_token_file = dir.join("admin.token");
+    let enrolment = Arc::new(Enrolment {
+        realm,
+        registry: Arc::clone(&registry),
+        clock,
+        server_url: settings.public_url.clone().unwrap_or_else(|| format!("http://{http_addr}")),
+        mqtt_url: mqtt.url,
+    });
+    let admin = Admin {
+        token: Arc::new(AdminToken::open(&admin_token_file)?),
+        registry,
+        enrolment: Arc::clone(&enrolment),
+        policies: Arc::clone(&policies),
+        sources: nos.sources(),
+        ktm,
+        sessions: mqtt.sessions,
+    };
+    let routes = nos
+        .router()
+        .merge(admin::router(admin))
+        .route("/v1/enrol", post(enrolment::enrol).with_state(enrolment));
+    let app = http::finish(routes, Arc::new(move || mqtt.sink.connected()))
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let (stop_http, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        axum::serve(listener, app)
+            .with_graceful_shutdown(async {
+                // A dropped sender stops the listener as well.
+                let _ = stopped.await;
+            })
+            .await
+    });
+    let empty_policy_set = policies.active().await.policies == 0;
+    Ok(Server { http: http_addr, mqtt: mqtt.address, broker: mqtt.broker, nos, empty_policy_set, admin_token_file, stop_http, serving })
+}
+
+impl Server {
+    /// Where HTTP listens.
+    pub(crate) const fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where the broker is, the embedded one or another: host and port.
+    pub(crate) fn mqtt_addr(&self) -> &str {
+        &self.mqtt
+    }
+
+    /// The file that holds the administrator's token.
+    pub(crate) fn admin_token_file(&self) -> &Path {
+        &self.admin_token_file
+    }
+
+    /// Whether no policy is in force, so that nobody reads.
+    pub(crate) const fn nobody_reads(&self) -> bool {
+        self.empty_policy_set
+    }
+
+    /// Stops taking, publishes what was taken, stops the rest.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let _ = self.stop_http.send(());
+        self.serving.await.context("the HTTP listener broke down")??;
+        self.nos.drain().await;
+        if let Some(broker) = self.broker.and_then(Arc::into_inner) {
+            broker.shutdown().await;
+        }
+        Ok(())
+    }
+}
+
+/// The MQTT side: a broker of ours, or the way to another one.
+struct Mqtt {
+    sink: Arc<dyn Sink>,
+    sessions: Arc<dyn Sessions>,
+    broker: Option<Arc<Broker>>,
+    /// Where it is, as host and port.
+    address: String,
+    /// The same as readers get it.
+    url: String,
+}
+
+async fn start_mqtt(
+    settings: &ServerSettings,
+    nos: &NosId,
+    registry: &Arc<Registry>,
+    policies: &Policies,
+) -> anyhow::Result<Mqtt> {
+    if let Some(url) = &settings.broker {
+        let url: BrokerUrl = url.parse()?;
+        // Shown without user and password: those are the NOS's own.
+        let shown = url.to_string();
+        let address = shown.trim_start_matches("mqtt://").to_owned();
+        let sink = Arc::new(RemoteBroker::connect(url, nos));
+        let url = settings.public_mqtt_url.clone().unwrap_or(shown);
+        return Ok(Mqtt { sink, sessions: Arc::new(ForeignSessions), broker: None, address, url });
+    }
+    let gate = RealmGate { registry: Arc::clone(registry), decisions: policies.decisions() };
+    let data_dir = (settings.durability == Durability::Disk).then(|| settings.data_dir.join("broker"));
+    let broker_settings = BrokerSettings { listen: settings.mqtt, data_dir, ..BrokerSettings::default() };
+    let broker = Broker::start(broker_settings, Arc::new(gate))
+        .await
+        .with_context(|| listen_failed("mqtt", settings.mqtt))?;
+    let broker = Arc::new(broker);
+    let url = settings.public_mqtt_url.clone().unwrap_or_else(|| format!("mqtt://{}", broker.local_addr()));
+    let embedded = Arc::new(EmbeddedBroker(Arc::clone(&broker)));
+    let address = broker.local_addr().to_string();
+    Ok(Mqtt { sink: Arc::clone(&embedded) as _, sessions: embedded, broker: Some(broker), address, url })
+}
+
+async fn open_queue(settings: &ServerSettings) -> anyhow::Result<Option<IngestQueue>> {
+    match settings.durability {
+        Durability::Memory => Ok(None),
+        Durability::Disk => {
+            let queue = IngestQueue::open(settings.data_dir.join("queue"), QueueLimits::default()).await?;
+            Ok(Some(queue))
+        }
+    }
+}
+
+fn nos_config(settings: &ServerSettings) -> NosConfig {
+    NosConfig {
+        registration: match settings.registration() {
+            Registration::Open => aups_nos::Registration::Open,
+            Registration::Token => aups_nos::Registration::Token,
+        },
+        transport: if settings.http.ip().is_loopback() { Transport::Loopback } else { Transport::Clear },
+        ..settings.nos.clone()
+    }
+}
+
+fn make_private_dir(dir: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+fn listen_failed(name: &str, address: SocketAddr) -> String {
+    format!("cannot listen on {address} for {name}; choose another address with --{name} (port 0 picks a free one)")
+}

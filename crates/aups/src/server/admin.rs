@@ -1,0 +1,149 @@
+//! The administrator's HTTP API (DESIGN section 11): readers, groups, sources, policies, keys. Bearer admin token.
+
+mod groups;
+mod keys;
+mod policies;
+mod readers;
+mod sources;
+
+use super::{
+    admin_token::AdminToken,
+    enrolment::Enrolment,
+    http::{Refused, read_body},
+    policies::{ApplyError, Policies},
+    registry::{Registry, RegistryError},
+};
+use aups_core::Problem;
+use aups_ktm::KeysTopicsManager;
+use aups_nos::Sources;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::header::AUTHORIZATION,
+    middleware::{self, Next},
+    response::Response,
+};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Largest JSON body of an administrator's request.
+const ADMIN_BODY_BYTES_MAX: usize = 256 << 10;
+
+/// What the administrator's API works on.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) token: Arc<AdminToken>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) enrolment: Arc<Enrolment>,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) ktm: Arc<dyn KeysTopicsManager>,
+    pub(crate) sessions: Arc<dyn Sessions>,
+}
+
+/// The readers' sessions at the broker, as far as the administrator's acts concern them.
+pub(crate) trait Sessions: Send + Sync + 'static {
+    /// Ends every session of a reader and drops what is queued for it.
+    fn end<'a>(&'a self, user: &'a str) -> futures_util::future::BoxFuture<'a, ()>;
+}
+
+/// All routes, each behind the token.
+pub(crate) fn router(admin: Admin) -> Router {
+    Router::new()
+        .merge(readers::router())
+        .merge(groups::router())
+        .merge(sources::router())
+        .merge(policies::router())
+        .merge(keys::router())
+        .layer(middleware::from_fn_with_state(admin.clone(), require_token))
+        .with_state(admin)
+}
+
+async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Result<Response, Refused> {
+    let presented = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    if presented.is_some_and(|token| admin.token.matches(token)) {
+        Ok(next.run(request).await)
+    } else {
+        Err(Refused(Problem::new(
+            401,
+            "admin-token",
+            "Not authenticated",
+            "this needs the admin token as Bearer: see admin.token in the server's data directory",
+        )))
+    }
+}
+
+/// A JSON body, with the place of what is wrong in it.
+async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T, Refused> {
+    let body = read_body(request, ADMIN_BODY_BYTES_MAX).await?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Refused(
+            Problem::new(400, "malformed-request", "Malformed request", format!("the body is not as it should be: {error}"))
+                .at(error.line(), error.column()),
+        )
+    })
+}
+
+/// A name in the path.
+fn name<T: std::str::FromStr<Err = aups_core::id::NameError>>(text: &str) -> Result<T, Refused> {
+    text.parse().map_err(|error: aups_core::id::NameError| {
+        Refused(Problem::new(400, "malformed-name", "Malformed name", error.to_string()))
+    })
+}
+
+impl From<RegistryError> for Refused {
+    fn from(error: RegistryError) -> Self {
+        let detail = error.to_string();
+        Self(match error {
+            RegistryError::Exists(_) => Problem::new(409, "exists", "Exists already", detail),
+            RegistryError::Unknown { what: "group", .. } => Problem::new(
+                400,
+                "unknown-group",
+                "Unknown group",
+                format!("{detail}; add it first: aups group add NAME"),
+            )
+            .member("groups"),
+            RegistryError::Unknown { .. } => Problem::new(404, "unknown", "Not registered", detail),
+            RegistryError::GroupCycle { .. } => Problem::new(409, "group-cycle", "Group would hold itself", detail),
+            RegistryError::GroupInUse { .. } => Problem::new(409, "group-in-use", "Group is in use", detail),
+            RegistryError::Attributes(_) => {
+                Problem::new(400, "malformed-attribute", "Malformed attribute", detail).member("attrs")
+            }
+            RegistryError::Full => Problem::new(409, "registry-full", "Too many readers", detail),
+            RegistryError::Token => Problem::new(401, "enrolment-token", "Enrolment refused", detail),
+            RegistryError::Store(_) | RegistryError::Corrupt { .. } => storage_problem(&error),
+        })
+    }
+}
+
+impl From<ApplyError> for Refused {
+    fn from(error: ApplyError) -> Self {
+        let detail = error.to_string();
+        Self(match error {
+            ApplyError::Refused(errors) => policies::refusal(&errors),
+            ApplyError::Outdated { .. } => Problem::new(
+                412,
+                "outdated",
+                "Policy set has changed",
+                format!("{detail}; fetch it again, look at what changed, and apply to that"),
+            ),
+            ApplyError::Store(_) | ApplyError::Corrupt { .. } => storage_problem(&error),
+        })
+    }
+}
+
+/// Our own trouble: told in full to the log, in brief to the peer.
+fn storage_problem(error: &(dyn std::error::Error + 'static)) -> Problem {
+    let cause = error.source().map(ToString::to_string);
+    tracing::error!(error = %error, cause, "an administrator's request failed");
+    Problem::new(503, "storage", "Storage failed", "nothing was changed; the server's log says why; try again later")
+}
+
+#[cfg(test)]
+mod tests;

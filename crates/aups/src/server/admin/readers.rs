@@ -1,0 +1,126 @@
+//! `/v1/users` and `/v1/apps`: the same for persons and programs.
+
+use super::{Admin, name, read_json};
+use crate::server::{
+    http::Refused,
+    registry::{IssuedToken, ReaderChange, ReaderRecord},
+};
+use aups_core::{Attributes, GroupName, ReaderKind, Sub};
+use aups_envelope::enrol::EnrolmentToken;
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+pub(super) fn router() -> Router<Admin> {
+    Router::new().nest("/v1/users", of_kind(ReaderKind::User)).nest("/v1/apps", of_kind(ReaderKind::App))
+}
+
+fn of_kind(kind: ReaderKind) -> Router<Admin> {
+    Router::new()
+        .route(
+            "/",
+            get(move |admin| list(kind, admin)).post(move |admin, request| add(kind, admin, request)),
+        )
+        .route(
+            "/{sub}",
+            get(move |admin, sub| show(kind, admin, sub))
+                .patch(move |admin, sub, request| change(kind, admin, sub, request))
+                .delete(move |admin, sub| remove(kind, admin, sub)),
+        )
+        .route("/{sub}/token", post(move |admin, sub| token(kind, admin, sub)))
+}
+
+/// A reader as the administrator sees it.
+#[derive(Debug, Serialize)]
+struct View {
+    sub: Sub,
+    attrs: Attributes,
+    groups: BTreeSet<GroupName>,
+    enrolled: bool,
+}
+
+/// The same with the token that is shown this once.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WithToken {
+    #[serde(flatten)]
+    reader: View,
+    token: String,
+    token_expires: String,
+}
+
+impl From<ReaderRecord> for View {
+    fn from(record: ReaderRecord) -> Self {
+        let enrolled = record.is_enrolled();
+        Self { sub: record.sub, attrs: record.attrs, groups: record.groups, enrolled }
+    }
+}
+
+fn with_token(admin: &Admin, (record, issued): (ReaderRecord, IssuedToken)) -> Json<WithToken> {
+    let token = EnrolmentToken::new(issued.secret, &admin.enrolment.realm.public());
+    Json(WithToken { reader: record.into(), token: token.to_string(), token_expires: issued.expires.to_string() })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Add {
+    sub: Sub,
+    #[serde(default)]
+    attrs: Attributes,
+    #[serde(default)]
+    groups: BTreeSet<GroupName>,
+}
+
+async fn add(
+    kind: ReaderKind,
+    State(admin): State<Admin>,
+    request: Request,
+) -> Result<(StatusCode, Json<WithToken>), Refused> {
+    let body: Add = read_json(request).await?;
+    let added = admin.registry.add(kind, body.sub, body.attrs, body.groups).await?;
+    Ok((StatusCode::CREATED, with_token(&admin, added)))
+}
+
+async fn list(kind: ReaderKind, State(admin): State<Admin>) -> Json<Value> {
+    let items: Vec<View> = admin.registry.readers(kind).into_iter().map(View::from).collect();
+    Json(json!({ "items": items }))
+}
+
+async fn show(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<String>) -> Result<Json<View>, Refused> {
+    Ok(Json(admin.registry.get(kind, &name(&sub)?)?.into()))
+}
+
+async fn change(
+    kind: ReaderKind,
+    State(admin): State<Admin>,
+    Path(sub): Path<String>,
+    request: Request,
+) -> Result<Json<View>, Refused> {
+    let sub: Sub = name(&sub)?;
+    let change: ReaderChange = read_json(request).await?;
+    let record = admin.registry.change(kind, &sub, change).await?;
+    admin.sessions.end(sub.as_str()).await;
+    Ok(Json(record.into()))
+}
+
+async fn remove(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<String>) -> Result<StatusCode, Refused> {
+    let sub: Sub = name(&sub)?;
+    admin.registry.remove(kind, &sub).await?;
+    admin.sessions.end(sub.as_str()).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn token(
+    kind: ReaderKind,
+    State(admin): State<Admin>,
+    Path(sub): Path<String>,
+) -> Result<(StatusCode, Json<WithToken>), Refused> {
+    let issued = admin.registry.new_enrolment_token(kind, &name(&sub)?).await?;
+    Ok((StatusCode::CREATED, with_token(&admin, issued)))
+}

@@ -1,0 +1,51 @@
+//! `/v1/sources`: the things that send, and the claim tokens by which they register.
+
+use super::{Admin, name};
+use crate::server::http::Refused;
+use aups_core::{NodeId, Problem};
+use aups_nos::sources::{INVITE_LIFE, SourceRecord};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{delete, get, post},
+};
+use serde_json::{Value, json};
+
+pub(super) fn router() -> Router<Admin> {
+    Router::new()
+        .route("/v1/sources", get(list))
+        .route("/v1/sources/invite", post(invite))
+        .route("/v1/sources/{node}", delete(remove))
+}
+
+async fn list(State(admin): State<Admin>) -> Json<Value> {
+    let view = |source: &SourceRecord| {
+        json!({
+            "NodeId": source.node_id,
+            "NodeType": source.node_type,
+            "CommunicationMode": source.communication_mode,
+            "EncryptionScheme": "none",
+            "credentialId": source.credential_id,
+            "registeredAt": source.registered_at.to_string(),
+        })
+    };
+    Json(json!({ "items": admin.sources.list().iter().map(|source| view(source)).collect::<Vec<_>>() }))
+}
+
+async fn invite(State(admin): State<Admin>) -> Result<(StatusCode, Json<Value>), Refused> {
+    let expires = admin.enrolment.clock.now().plus(INVITE_LIFE);
+    let token = admin.sources.invite().await.map_err(|error| Refused(super::storage_problem(&error)))?;
+    let body = json!({ "token": token, "tokenExpires": expires.to_string() });
+    Ok((StatusCode::CREATED, Json(body)))
+}
+
+async fn remove(State(admin): State<Admin>, Path(node): Path<String>) -> Result<StatusCode, Refused> {
+    let node: NodeId = name(&node)?;
+    let removed = admin.sources.remove(&node).await.map_err(|error| Refused(super::storage_problem(&error)))?;
+    if removed {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Refused(Problem::new(404, "unknown", "Not registered", format!("no source is called `{node}`"))))
+    }
+}

@@ -1,0 +1,73 @@
+//! `POST /v1/enrol`: a reader trades its one-time token for an identity in the realm.
+
+use super::{
+    http::{Refused, read_body},
+    registry::{Registry, RegistryError},
+};
+use aups_core::{Clock, Problem};
+use aups_envelope::{
+    b64,
+    enrol::{EnrolRequest, Enrolled, MqttAccess},
+    random, sha256,
+};
+use aups_ktm::realm::Realm;
+use axum::{
+    extract::{Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use std::sync::Arc;
+
+/// Largest enrolment request: an X-Wing key in base64url, twice encoded, and room.
+const ENROL_BODY_BYTES_MAX: usize = 16 << 10;
+
+/// What enrolment needs.
+#[derive(Debug)]
+pub(crate) struct Enrolment {
+    pub(crate) realm: Arc<Realm>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Where readers reach the key service.
+    pub(crate) server_url: String,
+    /// Where readers reach the broker.
+    pub(crate) mqtt_url: String,
+}
+
+/// Answers `POST /v1/enrol` as DESIGN section 7 has it.
+pub(crate) async fn enrol(State(enrolment): State<Arc<Enrolment>>, request: Request) -> Result<Response, Refused> {
+    let body = read_body(request, ENROL_BODY_BYTES_MAX).await?;
+    let request = EnrolRequest::verify(&body).map_err(|error| {
+        Refused(Problem::new(
+            400,
+            "malformed-enrolment",
+            "Malformed enrolment request",
+            format!("{error}; an enrolment request is a compact JWS of type aups-enrol, signed by the key that it carries"),
+        ))
+    })?;
+    let password = b64::encode(&random::<32>());
+    let record = enrolment
+        .registry
+        .enrol(&request.token, request.signing_key, request.kem.clone(), &password)
+        .await
+        .map_err(|error| match error {
+            RegistryError::Token => Refused(Problem::new(
+                401,
+                "enrolment-token",
+                "Enrolment refused",
+                "the enrolment token is unknown, used or expired; ask the administrator for a new one: aups user token NAME",
+            )),
+            other => other.into(),
+        })?;
+    tracing::info!(sub = %record.sub, kind = %record.kind, "reader enrolled");
+    let enrolled = Enrolled {
+        rh: sha256(&[&body]),
+        kind: record.kind,
+        sub: record.sub.clone(),
+        realm: enrolment.realm.id(),
+        realm_key: enrolment.realm.public(),
+        server: enrolment.server_url.clone(),
+        mqtt: MqttAccess { url: enrolment.mqtt_url.clone(), username: record.sub.to_string(), password },
+    };
+    let answer = enrolled.sign(enrolment.realm.signing_key());
+    Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/jose")], answer).into_response())
+}

@@ -1,0 +1,46 @@
+//! The PEP at the embedded broker: who connects, what a reader subscribes to, what it may publish (DESIGN section 9).
+
+use super::registry::Registry;
+use aups_broker::{Connect, Gate, Refusal, Verdict};
+use aups_core::{Filter, Sub};
+use aups_nos::Readers as _;
+use aups_policy::{FilterVerdict, Pdp};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Registered readers only, each with its password and its rights.
+#[derive(Debug)]
+pub(crate) struct RealmGate {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) decisions: watch::Receiver<Arc<Pdp>>,
+}
+
+impl Gate for RealmGate {
+    fn connect(&self, connect: &Connect<'_>) -> Result<(), Refusal> {
+        let (Some(user), Some(password)) = (connect.user, connect.password) else {
+            return Err(Refusal::Anonymous);
+        };
+        match user.parse::<Sub>() {
+            Ok(sub) if self.registry.password_matches(&sub, password) => Ok(()),
+            _ => Err(Refusal::BadCredentials),
+        }
+    }
+
+    fn subscribe(&self, user: &str, filter: &str) -> Verdict {
+        let reader = user.parse::<Sub>().ok().and_then(|sub| self.registry.reader(&sub));
+        let (Some(reader), Ok(filter)) = (reader, filter.parse::<Filter>()) else { return Verdict::Deny };
+        let pdp = Arc::clone(&self.decisions.borrow());
+        match pdp.filter(&reader.principal, &filter) {
+            FilterVerdict::Accepted { .. } => Verdict::Allow,
+            FilterVerdict::Refused { reason } => {
+                tracing::info!(sub = user, filter = filter.as_str(), reason, "subscription refused");
+                Verdict::Deny
+            }
+        }
+    }
+
+    /// A reader publishes on its own key-request topic and nowhere else.
+    fn publish(&self, user: &str, topic: &str) -> Verdict {
+        if topic.strip_prefix("aups/kr/") == Some(user) { Verdict::Allow } else { Verdict::Deny }
+    }
+}

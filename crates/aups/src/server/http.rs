@@ -1,0 +1,98 @@
+//! One HTTP listener for all roles of the process: routes merged, errors as problem+json, health and metrics.
+
+use aups_core::Problem;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::sync::{Arc, OnceLock};
+
+/// A request that is not served: answered as problem+json.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        aups_nos::problem_response(self.0)
+    }
+}
+
+/// Reads a body of at most so many bytes; a longer one is not buffered.
+pub(crate) async fn read_body(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
+    match Limited::new(request.into_body(), bytes_max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refused(Problem::new(
+            413,
+            "body-too-large",
+            "Body too large",
+            format!("this request takes at most {bytes_max} bytes"),
+        ))),
+        Err(_) => Err(Refused(Problem::new(400, "body-incomplete", "Body incomplete", "the body broke off; send it again"))),
+    }
+}
+
+/// What `/readyz` asks.
+pub(crate) type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// The routes that belong to the process and not to a role, and what answers where no route does.
+pub(crate) fn finish(roles: Router, ready: Ready) -> Router {
+    let process = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz).with_state(ready))
+        .route("/metrics", get(|| async { metrics_recorder().render() }))
+        .route("/openapi.json", get(openapi));
+    roles.merge(process).fallback(no_route).method_not_allowed_fallback(no_method)
+}
+
+async fn readyz(State(ready): State<Ready>) -> Response {
+    if ready() {
+        "ready\n".into_response()
+    } else {
+        Refused(Problem::new(
+            503,
+            "not-ready",
+            "Not ready",
+            "the broker is not connected; data is taken and published when it is",
+        ))
+        .into_response()
+    }
+}
+
+async fn openapi() -> Response {
+    ([(axum::http::header::CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
+}
+
+async fn no_route(request: Request) -> Refused {
+    let detail = format!("there is nothing at {}; see /openapi.json for what there is", request.uri().path());
+    Refused(Problem::new(404, "no-route", "No such resource", detail))
+}
+
+async fn no_method(request: Request) -> Refused {
+    let detail = format!("{} does not take {}; see /openapi.json", request.uri().path(), request.method());
+    Refused(Problem::new(StatusCode::METHOD_NOT_ALLOWED.as_u16(), "no-method", "Method not allowed", detail))
+}
+
+/// The process's metrics. Installed once: all servers of a process share it.
+pub(crate) fn metrics_recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another metrics recorder is installed; /metrics stays empty");
+        }
+        handle
+    })
+}

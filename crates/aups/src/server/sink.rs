@@ -1,0 +1,49 @@
+//! The embedded broker as the NOS's sink, and as the sessions that an administrator ends.
+
+use super::admin::Sessions;
+use aups_broker::Broker;
+use aups_nos::{Outgoing, Receipt, Sink, SinkError};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use std::sync::Arc;
+
+/// The broker in this process.
+#[derive(Debug, Clone)]
+pub(crate) struct EmbeddedBroker(pub(crate) Arc<Broker>);
+
+impl Sink for EmbeddedBroker {
+    fn publish(&self, batch: Vec<Outgoing>) -> BoxFuture<'static, Result<Receipt, SinkError>> {
+        let broker = Arc::clone(&self.0);
+        let messages = batch.into_iter().map(|message| aups_broker::Outgoing {
+            topic: message.topic.to_string(),
+            payload: message.payload,
+            content_type: message.content_type,
+            retain: message.retain,
+        });
+        let messages = messages.collect();
+        async move { Ok(broker.publish(messages).await.map(Ok).boxed()) }.boxed()
+    }
+
+    fn connected(&self) -> bool {
+        true
+    }
+}
+
+impl Sessions for EmbeddedBroker {
+    fn end<'a>(&'a self, user: &'a str) -> BoxFuture<'a, ()> {
+        async move {
+            let ended = self.0.kick(user).await;
+            tracing::info!(sub = user, sessions = ended, "sessions ended");
+        }
+        .boxed()
+    }
+}
+
+/// Another broker: its sessions are its own; what a reader may no longer open, the keys decide.
+#[derive(Debug)]
+pub(crate) struct ForeignSessions;
+
+impl Sessions for ForeignSessions {
+    fn end<'a>(&'a self, _user: &'a str) -> BoxFuture<'a, ()> {
+        std::future::ready(()).boxed()
+    }
+}

@@ -1,0 +1,380 @@
+//! Starting and driving the programs under test.
+
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up: far above what it takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A policy set that lets meteorologists read everything below `data`.
+pub(crate) const METEO: &str = r#"
+@id("meteo")
+permit(principal, action == Action::"receive", resource in Topic::"data")
+when { principal.roles.contains("meteorologist") };
+"#;
+
+/// `aups up` in a directory of its own. Killed when dropped.
+pub(crate) struct Aups {
+    child: Option<Child>,
+    dir: TempDir,
+    extra: Vec<String>,
+    pub(crate) http: String,
+    pub(crate) mqtt_port: u16,
+}
+
+impl Aups {
+    /// In disk mode with the embedded broker, on free ports.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With further arguments.
+    pub(crate) fn start_with(extra: &[&str]) -> Self {
+        let extra = extra.iter().map(ToString::to_string).collect();
+        let mut aups =
+            Self { child: None, dir: tempfile::tempdir().unwrap(), extra, http: String::new(), mqtt_port: 0 };
+        aups.up("127.0.0.1:0", "127.0.0.1:0");
+        aups
+    }
+
+    /// Kills it with SIGKILL and starts it again on the same ports and directory.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.kill();
+        let (http, mqtt) = (self.http.clone(), format!("127.0.0.1:{}", self.mqtt_port));
+        self.up(&http, &mqtt);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn terminate(&mut self) -> Output {
+        let child = self.child.take().unwrap();
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        child.wait_with_output().unwrap()
+    }
+
+    fn up(&mut self, http: &str, mqtt: &str) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_aups"))
+            .args(["up", "--http", http, "--mqtt", mqtt, "--data-dir"])
+            .arg(self.data_dir())
+            .args(&self.extra)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let Some(rest) = line.trim().strip_prefix("ready http=") else {
+            panic!("`aups up` said {line:?}, and to its log:\n{}", self.log());
+        };
+        let (http, mqtt) = rest.split_once(" mqtt=").unwrap();
+        self.http = http.into();
+        self.mqtt_port = mqtt.rsplit_once(':').unwrap().1.parse().unwrap();
+        self.child = Some(child);
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("aups-data")
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    pub(crate) fn admin_token(&self) -> String {
+        fs::read_to_string(self.data_dir().join("admin.token")).unwrap().trim().into()
+    }
+
+    /// Runs a subcommand against this server.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_aups"))
+            .args(args)
+            .args(["--server", &self.url("")])
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a subcommand that must succeed, and gives what it printed.
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "aups {args:?}: {}\n{}", text(&output.stderr), self.log());
+        text(&output.stdout)
+    }
+
+    /// Applies a policy set.
+    pub(crate) fn apply(&self, policies: &str) -> String {
+        fs::write(self.file("policies.cedar"), policies).unwrap();
+        self.ok(&["policy", "apply", "policies.cedar"])
+    }
+
+    /// Registers a user with these arguments and enrols it; gives its identity.
+    pub(crate) fn reader(&self, name: &str, args: &[&str]) -> Value {
+        let token = self.ok(&[&["user", "add", name][..], args].concat());
+        let out = format!("{name}.json");
+        self.enrol(token.trim(), &out, &[]);
+        serde_json::from_slice(&fs::read(self.file(&out)).unwrap()).unwrap()
+    }
+
+    pub(crate) fn enrol(&self, token: &str, out: &str, args: &[&str]) {
+        self.ok(&[&["enrol", "--token", token, "--out", out][..], args].concat());
+    }
+
+    /// Registers a source; gives its credential.
+    pub(crate) fn source(&self, node: &str) -> String {
+        let body = json!({"NodeId": node, "NodeType": "sensor", "CommunicationMode": "discrete"});
+        let answer = self.post("/registration", &body.to_string(), &[("Content-Type", "application/json")]);
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        answer.json()["credential"].as_str().unwrap().into()
+    }
+
+    /// Sends data as a registered source.
+    pub(crate) fn send(&self, credential: &str, body: &str) -> Answer {
+        self.post("/data", body, &[("Authorization", &format!("Bearer {credential}"))])
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+        self.request("POST", path, body.as_bytes(), headers)
+    }
+
+    /// One HTTP request over a connection of its own.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+        curl(&self.url(path), method, body, headers)
+    }
+
+    /// A request with the administrator's token.
+    pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.request(method, path, body.as_bytes(), &[("Authorization", &format!("Bearer {}", self.admin_token()))])
+    }
+
+    /// A stock `mosquitto_sub` with this identity (or none), not yet started.
+    pub(crate) fn mosquitto_sub(&self, identity: Option<&Value>, args: &[&str]) -> Command {
+        mosquitto("mosquitto_sub", self.mqtt_port, identity, args)
+    }
+
+    /// A stock `mosquitto_pub`, likewise.
+    pub(crate) fn mosquitto_pub(&self, identity: Option<&Value>, args: &[&str]) -> Command {
+        mosquitto("mosquitto_pub", self.mqtt_port, identity, args)
+    }
+
+    /// A subcommand that runs on, its lines to be read as they come.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Lines {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aups"));
+        command.args(args).current_dir(self.dir.path());
+        Lines::of(&mut command)
+    }
+}
+
+impl Drop for Aups {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn mosquitto(program: &str, port: u16, identity: Option<&Value>, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(args);
+    if let Some(identity) = identity {
+        let mqtt = &identity["mqtt"];
+        command.args(["-u", mqtt["username"].as_str().unwrap(), "-P", mqtt["password"].as_str().unwrap()]);
+    }
+    command
+}
+
+/// An HTTP answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
+    }
+
+    /// Asserts a problem+json of this status and gives its code.
+    pub(crate) fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.content_type, "application/problem+json", "{}", self.body);
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert!(problem["detail"].as_str().unwrap().len() > 10 && problem["title"].is_string(), "{problem}");
+        problem["type"].as_str().unwrap().strip_prefix("urn:aups:error:").unwrap().into()
+    }
+}
+
+fn curl(url: &str, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--max-time", "60", "-X", method, url, "-w", "\n%{http_code} %{content_type}"]);
+    // No header unless a test says so: curl would claim a form.
+    command.args(["-H", "Content-Type:", "-H", "Expect:"]);
+    for (name, value) in headers {
+        command.args(["-H", &format!("{name}: {value}")]);
+    }
+    if !body.is_empty() {
+        command.args(["--data-binary", "@-"]);
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A server may refuse a body before it has read it all.
+    let _ = child.stdin.take().unwrap().write_all(body);
+    let output = text(&child.wait_with_output().unwrap().stdout);
+    let (body, status) = output.rsplit_once('\n').unwrap();
+    let (status, content_type) = status.split_once(' ').unwrap_or((status, ""));
+    Answer { status: status.parse().unwrap(), content_type: content_type.into(), body: body.into() }
+}
+
+/// A program whose output is read line by line. Killed when dropped.
+pub(crate) struct Lines {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+    errors: std::thread::JoinHandle<String>,
+}
+
+impl Lines {
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = std::sync::mpsc::sync_channel(100_000);
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut stderr = child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            let _ = std::io::Read::read_to_end(&mut stderr, &mut all);
+            text(&all)
+        });
+        Self { child, lines, errors }
+    }
+
+    /// The next line, waited for.
+    pub(crate) fn next(&mut self) -> String {
+        self.next_within(PATIENCE).unwrap_or_else(|| panic!("no line came"))
+    }
+
+    pub(crate) fn next_within(&mut self, patience: Duration) -> Option<String> {
+        self.lines.recv_timeout(patience).ok()
+    }
+
+    /// Waits for the end: exit code, what was not read yet of stdout, and stderr.
+    pub(crate) fn finish(mut self) -> (Option<i32>, Vec<String>, String) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > deadline => {
+                    let _ = self.child.kill();
+                    break self.child.wait().unwrap();
+                }
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        let rest = self.lines.iter().collect();
+        let errors = std::mem::replace(&mut self.errors, std::thread::spawn(String::new)).join().unwrap();
+        (status.code(), rest, errors)
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command to its end: exit code, stdout, stderr.
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A real Mosquitto that takes anybody, on a port of its own, in a directory of its own.
+pub(crate) struct Mosquitto {
+    child: Child,
+    pub(crate) port: u16,
+    dir: TempDir,
+}
+
+impl Mosquitto {
+    pub(crate) fn start() -> Self {
+        // Mosquitto cannot tell which port 0 became: take one that is free now.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let dir = tempfile::tempdir().unwrap();
+        let child = Self::spawn(dir.path(), port);
+        Self { child, port, dir }
+    }
+
+    fn spawn(dir: &Path, port: u16) -> Child {
+        let config = dir.join("mosquitto.conf");
+        let location = dir.display();
+        fs::write(
+            &config,
+            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {location}/\nuser root\nmax_queued_messages 0\n"),
+        )
+        .unwrap();
+        let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
+        let child =
+            Command::new(program).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "mosquitto does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child
+    }
+
+    /// Ends it, saving its sessions, as a service manager would.
+    pub(crate) fn stop(&mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        self.child = Self::spawn(self.dir.path(), self.port);
+    }
+
+    pub(crate) fn sub(&self, args: &[&str]) -> Lines {
+        Lines::of(&mut mosquitto("mosquitto_sub", self.port, None, args))
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
