@@ -19,6 +19,7 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -289,10 +290,7 @@ impl Delivered {
 async fn restore(dir: &Path) -> Result<Kept, BrokerError> {
     let path = dir.to_owned();
     let restored = blocking(move || {
-        let mut builder = DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(&path)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
         Kept::restore(&path)
     });
     restored.await.map_err(|source| BrokerError::DataDir { path: dir.to_owned(), source })
@@ -301,6 +299,3 @@ async fn restore(dir: &Path) -> Result<Kept, BrokerError> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,10 +5,13 @@
 //! every file under `queues/` gets a hard link under `kept/`, which stays until the file was found missing in two
 //! passes, with a whole flush between them: by then the message is in flight on disk, acknowledged, or queued again. At start
 //! the files that are missing are put back from their links; what a client has seen already it gets once more.
+//!
+//! A file is known by its number in the queue and its inode: the crate gives numbers again when it puts messages back.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    os::unix::fs::{DirEntryExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -82,9 +85,18 @@ impl Kept {
             let (queue, links) = (self.queues.join(&name), self.links.join(&name));
             fs::create_dir_all(&queue)?;
             let mut client = Client::default();
-            for seq in queued(&links)? {
-                link(&links.join(file_name(seq)), &queue.join(file_name(seq)))?;
-                client.messages.insert(seq, Message::Queued);
+            let kept = files(&links, Name::of_link)?;
+            // Where the number was given again, in front of everything.
+            let mut front = kept.first().map_or(u64::MAX, |file| file.seq);
+            front = files(&queue, Name::of_queued)?.first().map_or(front, |file| front.min(file.seq));
+            for file in kept.into_iter().rev() {
+                let mut home = queue.join(file.queue_name());
+                if found(fs::metadata(&home))?.is_some_and(|other| other.ino() != file.inode) {
+                    front = front.saturating_sub(1);
+                    home = queue.join(Name { seq: front, ..file }.queue_name());
+                }
+                link(&links.join(file.link_name()), &home)?;
+                client.messages.insert(file, Message::Queued);
             }
             self.clients.insert(name, client);
         }
@@ -92,10 +104,37 @@ impl Kept {
     }
 }
 
+/// What a file is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    seq: u64,
+    inode: u64,
+}
+
+impl Name {
+    /// As the crate names the files of its queues.
+    fn queue_name(self) -> String {
+        format!("{:020}.json", self.seq)
+    }
+
+    fn of_queued(name: &str, inode: u64) -> Option<Self> {
+        Some(Self { seq: name.strip_suffix(".json")?.parse().ok()?, inode })
+    }
+
+    /// As we name their links.
+    fn link_name(self) -> String {
+        format!("{:020}-{}", self.seq, self.inode)
+    }
+
+    fn of_link(name: &str, inode: u64) -> Option<Self> {
+        Some(Self { seq: name.split_once('-')?.0.parse().ok()?, inode })
+    }
+}
+
 /// The links of one client's queue.
 #[derive(Debug, Default)]
 struct Client {
-    messages: BTreeMap<u64, Message>,
+    messages: BTreeMap<Name, Message>,
     /// When the queue had last changed, where it was quiet as it was read.
     quiet_since: Option<SystemTime>,
     exists: bool,
@@ -116,8 +155,8 @@ impl Client {
         if modified.is_some() && modified == self.quiet_since && !in_motion {
             return Ok(true);
         }
-        let files = found(queued(queue))?.unwrap_or_default();
-        let changed = self.link_new(&files, queue, links)? | self.give_up_gone(&files, links)?;
+        let queued = found(files(queue, Name::of_queued))?.unwrap_or_default();
+        let changed = self.link_new(&queued, queue, links)? | self.give_up_gone(&queued, links)?;
         self.quiet_since = modified.filter(|at| now.duration_since(*at).is_ok_and(|age| age > QUIET));
         self.exists = modified.is_some() || !self.messages.is_empty();
         if self.messages.is_empty() {
@@ -126,46 +165,45 @@ impl Client {
         Ok(!changed)
     }
 
-    fn link_new(&mut self, files: &BTreeSet<u64>, queue: &Path, links: &Path) -> io::Result<bool> {
-        let new: Vec<u64> = files.iter().filter(|seq| !self.messages.contains_key(seq)).copied().collect();
+    fn link_new(&mut self, queued: &BTreeSet<Name>, queue: &Path, links: &Path) -> io::Result<bool> {
+        let new: Vec<_> = queued.iter().filter(|file| !self.messages.contains_key(file)).copied().collect();
         if !new.is_empty() {
             fs::create_dir_all(links)?;
         }
-        for seq in &new {
-            link(&queue.join(file_name(*seq)), &links.join(file_name(*seq)))?;
-            self.messages.insert(*seq, Message::Queued);
+        for file in &new {
+            link(&queue.join(file.queue_name()), &links.join(file.link_name()))?;
+            self.messages.insert(*file, Message::Queued);
         }
         Ok(!new.is_empty())
     }
 
-    fn give_up_gone(&mut self, files: &BTreeSet<u64>, links: &Path) -> io::Result<bool> {
-        let gone: Vec<_> =
-            self.messages.iter().filter(|(seq, _)| !files.contains(seq)).map(|(s, m)| (*s, *m)).collect();
-        for (seq, message) in &gone {
-            if *message == Message::Queued {
-                self.messages.insert(*seq, Message::Missing);
+    fn give_up_gone(&mut self, queued: &BTreeSet<Name>, links: &Path) -> io::Result<bool> {
+        let gone: Vec<_> = self
+            .messages
+            .iter()
+            .filter(|(file, _)| !queued.contains(file))
+            .map(|(file, state)| (*file, *state))
+            .collect();
+        for (file, state) in &gone {
+            if *state == Message::Queued {
+                self.messages.insert(*file, Message::Missing);
             } else {
-                found(fs::remove_file(links.join(file_name(*seq))))?;
-                self.messages.remove(seq);
+                found(fs::remove_file(links.join(file.link_name())))?;
+                self.messages.remove(file);
             }
         }
         Ok(!gone.is_empty())
     }
 }
 
-/// As the crate names the files of its queues.
-fn file_name(seq: u64) -> String {
-    format!("{seq:020}.json")
-}
-
-/// The sequence numbers of the messages in a directory.
-fn queued(dir: &Path) -> io::Result<BTreeSet<u64>> {
-    let mut seqs = BTreeSet::new();
+/// The files of a directory that have such a name.
+fn files(dir: &Path, name: impl Fn(&str, u64) -> Option<Name>) -> io::Result<BTreeSet<Name>> {
+    let mut files = BTreeSet::new();
     for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        seqs.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
+        let entry = entry?;
+        files.extend(entry.file_name().to_str().and_then(|text| name(text, entry.ino())));
     }
-    Ok(seqs)
+    Ok(files)
 }
 
 /// One per client.
