@@ -12,7 +12,10 @@ fn workspace(packages: &[Sketch<'_>]) -> Metadata {
             .map(|(name, dependencies)| Package {
                 id: (*name).into(),
                 name: (*name).into(),
-                dependencies: dependencies.iter().map(|(name, _)| Declared { name: (*name).into() }).collect(),
+                dependencies: dependencies
+                    .iter()
+                    .map(|(name, kind)| Declared { name: (*name).into(), kind: kind.map(String::from) })
+                    .collect(),
             })
             .collect(),
         workspace_members: packages.iter().map(|(name, _)| *name).filter(ours).map(String::from).collect(),
@@ -41,6 +44,13 @@ fn a_broker_that_names_the_envelope_is_a_breach_even_for_its_tests() {
             workspace(&[("aups-core", &[]), ("aups-envelope", &[]), ("aups-broker", &[("aups-envelope", kind)])]);
         assert_eq!(edge_breaches(&metadata), ["aups-broker depends on aups-envelope, which it must not see"]);
     }
+}
+
+#[test]
+fn what_only_the_tests_may_use_is_a_breach_elsewhere() {
+    let client = |kind| workspace(&[("aups-broker", &[]), ("aups-client", &[("aups-broker", kind)])]);
+    assert!(edge_breaches(&client(Some("dev"))).is_empty());
+    assert_eq!(edge_breaches(&client(None)), ["aups-client depends on aups-broker, which it must not see"]);
 }
 
 #[test]
