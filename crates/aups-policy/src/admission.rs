@@ -3,11 +3,12 @@
 use crate::{
     mention::{Mentions, Misuse},
     outcome::holds_failure,
+    rights::Subtree,
     statement::{Statement, statements},
     terms::Terms,
     vocabulary::Vocabulary,
 };
-use aups_core::{ReaderKind, Topic};
+use aups_core::ReaderKind;
 use cedar_policy::{
     Effect, PartialEntities, PartialEntityUid, PartialRequest, Policy, PolicyId, ValidationError, ValidationMode,
     Validator,
@@ -56,8 +57,8 @@ pub(crate) struct Rule {
     pub(crate) anywhere: Policy,
     /// Which readers its head lets in.
     pub(crate) readers: PrincipalConstraint,
-    /// The top of the topic subtree that its head names; `None` is every topic.
-    pub(crate) subtree: Option<Topic>,
+    /// The topics that its head names.
+    pub(crate) subtree: Subtree,
     pub(crate) mentions: Mentions,
     pub(crate) terms: Terms,
 }
@@ -260,11 +261,11 @@ impl Rule {
             _ => misuses.push(Misuse::BareItem),
         }
         // So far, the head's topic is the only one.
-        let subtree = mentions.topics.first().cloned();
+        let subtree = Subtree(mentions.topics.first().cloned());
         for condition in conditions(body) {
             mentions.add(condition, &mut misuses);
         }
-        let anywhere = if subtree.is_some() { Policy::from_pst(anywhere(body)?)? } else { policy.clone() };
+        let anywhere = if subtree.0.is_some() { Policy::from_pst(anywhere(body)?)? } else { policy.clone() };
         let readers = body.principal.clone();
         Ok((Self { policy, anywhere, readers, subtree, mentions, terms }, misuses))
     }

@@ -49,7 +49,7 @@ mod vocabulary;
 pub use admission::{ERRORS_MAX, POLICIES_MAX, PolicyError, PolicySet, SOURCE_BYTES_MAX};
 pub use decision::Decision;
 pub use pdp::{
-    PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, RIGHTS_KEPT_MAX, SCOPES_KEPT_MAX, ScopeCounts, Withheld,
+    PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, SCOPES_KEPT_MAX, ScopeCounts, VERDICTS_KEPT_MAX, Withheld,
     WithheldReason,
 };
 pub use reader::RequestContext;

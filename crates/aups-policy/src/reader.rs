@@ -53,7 +53,7 @@ pub(crate) fn request(who: &Principal, context: &RequestContext) -> Result<Reque
 }
 
 /// Whatever decides an answer, byte for byte: a key for caches.
-pub(crate) fn fingerprint(who: &Principal) -> Box<[u8]> {
+pub(crate) fn fingerprint(who: &Principal) -> Vec<u8> {
     let mut key = Vec::with_capacity(256);
     key.push(who.kind as u8);
     let mut text = |text: &str| {
@@ -68,9 +68,10 @@ pub(crate) fn fingerprint(who: &Principal) -> Box<[u8]> {
             text(member);
         }
     }
+    text(&who.groups.len().to_string());
     for group in &who.groups {
         text(group.as_str());
     }
     key.extend(who.attributes.clearance.to_be_bytes());
-    key.into()
+    key
 }

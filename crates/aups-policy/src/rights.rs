@@ -22,7 +22,7 @@ use cedar_policy::{
     pst::{EntityOrSlot, EntityType, EntityUID, PrincipalConstraint},
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
@@ -55,26 +55,92 @@ impl FilterVerdict {
     }
 }
 
-/// The topic subtrees that policies open or close to one reader.
-#[derive(Debug, Default)]
-pub(crate) struct Rights {
-    permitted: Vec<Claim>,
-    forbidden: Vec<Claim>,
+/// A topic and all that is below it, or every topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Subtree(pub(crate) Option<Topic>);
+
+impl Subtree {
+    /// Whether everything that the filter can match lies in the subtree.
+    fn covers(&self, filter: &Filter) -> bool {
+        let Some(top) = &self.0 else { return true };
+        let mut levels = filter.levels();
+        top.levels().all(|level| levels.next() == Some(level))
+    }
+
+    /// Whether something that the filter can match lies in the subtree.
+    fn meets(&self, filter: &Filter) -> bool {
+        let Some(top) = &self.0 else { return true };
+        let mut levels = filter.levels();
+        for level in top.levels() {
+            match levels.next() {
+                Some("#") => return true,
+                Some(named) if named == "+" || named == level => {}
+                _ => return false,
+            }
+        }
+        true
+    }
 }
 
-/// What one policy says of a subtree.
-#[derive(Debug)]
-struct Claim {
-    /// The top of the subtree; `None` is every topic.
-    subtree: Option<Topic>,
-    policy: String,
+impl fmt::Display for Subtree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(top) => write!(f, "{top} and what is below it"),
+            None => f.write_str("every topic"),
+        }
+    }
+}
+
+/// Judges a filter; asks only the policies that can matter for it.
+pub(crate) fn judge<'r>(
+    who: &Principal,
+    filter: &Filter,
+    rules: impl IntoIterator<Item = &'r Rule>,
+) -> Result<FilterVerdict, Failure> {
+    if let Some(verdict) = judge_by_name(&who.sub, filter) {
+        return Ok(verdict);
+    }
+    let matter = rules.into_iter().filter(|rule| match rule.effect() {
+        Effect::Permit => rule.subtree.covers(filter),
+        Effect::Forbid => rule.subtree.meets(filter),
+    });
+    Ok(Rights::of(who, matter)?.judge(&who.sub, filter))
+}
+
+/// What goes for every reader, whatever the policies.
+fn judge_by_name(sub: &Sub, filter: &Filter) -> Option<FilterVerdict> {
+    let refused = |reason: String| Some(FilterVerdict::Refused { reason });
+    let matched = filter.matched();
+    if matched.starts_with('$') {
+        return refused(format!("`{filter}`: topics that start with $ belong to the broker"));
+    }
+    match filter.levels().next() {
+        Some("+" | "#") => refused(format!("`{filter}`: the first level must be named, for instance `data/#`")),
+        Some("aups") if matched.contains('/') => {
+            let own = format!("aups/ks/{sub}");
+            if matched == own {
+                Some(FilterVerdict::Accepted { reason: format!("answers to {sub}'s own key requests") })
+            } else {
+                refused(format!("`{filter}`: below aups/, {sub} may subscribe to `{own}` alone"))
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The topic subtrees that policies open or close to one reader, each with the policy that does.
+#[derive(Debug, Default)]
+pub(crate) struct Rights {
+    permitted: BTreeMap<Subtree, String>,
+    forbidden: BTreeMap<Subtree, String>,
 }
 
 impl Rights {
-    pub(crate) fn of(who: &Principal, rules: &[Rule]) -> Result<Self, Failure> {
+    /// By these policies. Cost: some 20 µs for each whose head lets the reader in.
+    pub(crate) fn of<'r>(who: &Principal, rules: impl IntoIterator<Item = &'r Rule>) -> Result<Self, Failure> {
         let vocabulary = Vocabulary::get();
-        let rules: HashMap<&PolicyId, &Rule> =
-            rules.iter().filter(|rule| lets_in(&rule.readers, who)).map(|rule| (rule.anywhere.id(), rule)).collect();
+        let rules = rules.into_iter().filter(|rule| lets_in(&rule.readers, who));
+        let rules: BTreeMap<&PolicyId, &Rule> = rules.map(|rule| (rule.anywhere.id(), rule)).collect();
         let policies = PolicySet::from_policies(rules.values().map(|rule| rule.anywhere.clone()))?;
         let entities = PartialEntities::from_concrete(reader::entities(who)?, &vocabulary.schema)?;
         let reader = PartialEntityUid::from_concrete(vocabulary.reader(who.kind, who.sub.as_str()));
@@ -85,66 +151,47 @@ impl Rights {
         let mut rights = Self::default();
         for policy in response.policies() {
             let rule = rules.get(policy.id()).ok_or("a residual of a policy that was not asked")?;
-            let claim = || Claim { subtree: rule.subtree.clone(), policy: rule.name().to_owned() };
             for outcomes in conditions(policy.to_pst()?.body()).map(Outcomes::of) {
-                match rule.effect() {
-                    Effect::Permit if !outcomes.is_never_true() => rights.permitted.push(claim()),
+                let claims = match rule.effect() {
+                    Effect::Permit if !outcomes.is_never_true() => &mut rights.permitted,
                     // True or failing, whatever the item: a failing forbid forbids.
-                    Effect::Forbid if !outcomes.falsity => rights.forbidden.push(claim()),
-                    _ => {}
+                    Effect::Forbid if !outcomes.falsity => &mut rights.forbidden,
+                    _ => continue,
+                };
+                // Of several policies the one that is told is always the same.
+                let told = claims.entry(rule.subtree.clone()).or_insert_with(|| rule.name().to_owned());
+                if rule.name() < told.as_str() {
+                    rule.name().clone_into(told);
                 }
             }
-        }
-        for claims in [&mut rights.permitted, &mut rights.forbidden] {
-            claims.sort_by(|one, other| (&one.subtree, &one.policy).cmp(&(&other.subtree, &other.policy)));
         }
         Ok(rights)
     }
 
     /// Judges a filter for the reader whose rights these are.
-    pub(crate) fn judge(&self, sub: &Sub, filter: &Filter) -> FilterVerdict {
-        let refused = |reason: String| FilterVerdict::Refused { reason };
-        let matched = filter.matched();
-        if matched.starts_with('$') {
-            return refused(format!("`{filter}`: topics that start with $ belong to the broker"));
+    fn judge(&self, sub: &Sub, filter: &Filter) -> FilterVerdict {
+        if let Some(verdict) = judge_by_name(sub, filter) {
+            return verdict;
         }
-        match filter.levels().next() {
-            Some("+" | "#") => {
-                return refused(format!("`{filter}`: the first level must be named, for instance `data/#`"));
-            }
-            Some("aups") if matched.contains('/') => {
-                let own = format!("aups/ks/{sub}");
-                return if matched == own {
-                    FilterVerdict::Accepted { reason: format!("answers to {sub}'s own key requests") }
-                } else {
-                    refused(format!("`{filter}`: below aups/, {sub} may subscribe to `{own}` alone"))
-                };
-            }
-            _ => {}
+        if let Some((subtree, policy)) = self.forbidden.iter().find(|(subtree, _)| subtree.meets(filter)) {
+            let reason =
+                format!("`{filter}` can match {subtree}, which policy `{policy}` forbids {sub}: narrow the filter");
+            return FilterVerdict::Refused { reason };
         }
-        if let Some(claim) = self.forbidden.iter().find(|claim| claim.meets(filter)) {
-            let policy = &claim.policy;
-            return refused(format!(
-                "`{filter}` can match {claim}, which policy `{policy}` forbids {sub}: narrow the filter"
-            ));
+        if let Some((subtree, policy)) = self.permitted.iter().find(|(subtree, _)| subtree.covers(filter)) {
+            return FilterVerdict::Accepted { reason: format!("policy `{policy}` permits {sub} {subtree}") };
         }
-        match self.permitted.iter().find(|claim| claim.covers(filter)) {
-            Some(claim) => {
-                FilterVerdict::Accepted { reason: format!("policy `{}` permits {sub} {claim}", claim.policy) }
-            }
-            None if self.permitted.is_empty() => refused(format!("no policy permits {sub} anything")),
-            None => {
-                let subtrees: BTreeSet<String> = self.permitted.iter().map(ToString::to_string).collect();
-                let subtrees = subtrees.into_iter().take(SUBTREES_TOLD_MAX).collect::<Vec<_>>().join(", ");
-                refused(format!("`{filter}` goes beyond what policies permit {sub}: {subtrees}"))
-            }
-        }
+        let reason = format!(
+            "no policy permits {sub} all that `{filter}` can match: permit {sub}, or one of its groups or roles, a topic \
+             above it, or subscribe to less"
+        );
+        FilterVerdict::Refused { reason }
     }
 
     /// The fewest filters that are accepted for the permitted subtrees, sorted.
     pub(crate) fn readable(&self, sub: &Sub, first_levels: &BTreeSet<&str>) -> Vec<Filter> {
-        let everything = self.permitted.iter().any(|claim| claim.subtree.is_none());
-        let tops = self.permitted.iter().filter_map(|claim| claim.subtree.as_ref().map(Topic::as_str));
+        let everything = self.permitted.contains_key(&Subtree(None));
+        let tops = self.permitted.keys().filter_map(|subtree| subtree.0.as_ref().map(Topic::as_str));
         let tops: BTreeSet<&str> = tops.chain(first_levels.iter().copied().filter(|_| everything)).collect();
         let filters: BTreeSet<Filter> = tops.into_iter().flat_map(|top| self.filters_below(sub, top)).collect();
         let redundant = |filter: &Filter| filters.iter().any(|wider| wider != filter && takes_in(wider, filter));
@@ -159,41 +206,6 @@ impl Rights {
         }
         let levels = std::iter::successors(Some(top.to_owned()), |text| Some(format!("{text}/+")));
         levels.map_while(accepted).take(aups_core::topic::TOPIC_LEVELS_MAX).collect()
-    }
-}
-
-/// Most subtrees that a refusal lists.
-const SUBTREES_TOLD_MAX: usize = 8;
-
-impl Claim {
-    /// Whether everything that the filter can match lies in the subtree.
-    fn covers(&self, filter: &Filter) -> bool {
-        let Some(top) = &self.subtree else { return true };
-        let mut levels = filter.levels();
-        top.levels().all(|level| levels.next() == Some(level))
-    }
-
-    /// Whether something that the filter can match lies in the subtree.
-    fn meets(&self, filter: &Filter) -> bool {
-        let Some(top) = &self.subtree else { return true };
-        let mut levels = filter.levels();
-        for level in top.levels() {
-            match levels.next() {
-                Some("#") => return true,
-                Some(named) if named == "+" || named == level => {}
-                _ => return false,
-            }
-        }
-        true
-    }
-}
-
-impl fmt::Display for Claim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.subtree {
-            Some(top) => write!(f, "{top} and below"),
-            None => f.write_str("every topic"),
-        }
     }
 }
 

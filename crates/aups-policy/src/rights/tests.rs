@@ -26,8 +26,8 @@ fn a_filter_must_stay_within_one_permitted_subtree() {
     for filter in ["a", "a/#", "a/+", "a/+/c", "a/bc", "a/bc/#", "b", "/a/b", "$share/g/a/#"] {
         assert!(!accepts(&pdp, &user("alice"), filter), "{filter}");
     }
-    assert_eq!(reason(&pdp, &user("alice"), "a/b/#"), "policy `p` permits alice a/b and below");
-    assert_eq!(reason(&pdp, &user("alice"), "a/#"), "`a/#` goes beyond what policies permit alice: a/b and below");
+    assert_eq!(reason(&pdp, &user("alice"), "a/b/#"), "policy `p` permits alice a/b and what is below it");
+    assert!(reason(&pdp, &user("alice"), "a/#").starts_with("no policy permits alice all that `a/#` can match"));
 }
 
 #[test]
