@@ -63,8 +63,8 @@ impl Certificate {
     /// Verifies a certificate: form, signature, slot, time (give or take 30 s).
     pub fn verify(jws: &str, realm_key: &VerifyingKey, now: UnixMillis) -> Result<Self, CertificateError> {
         let jws = Jws::parse(jws.as_bytes(), TYPE, Kid::Absent)?;
-        jws.verify(realm_key)?;
         let certificate: Self = jws.claims()?;
+        jws.verify(realm_key)?;
         let Self { iat, exp, .. } = certificate;
         if certificate.publisher == PublisherSlot(0) {
             Err(CertificateError::NoPublisher)

@@ -357,11 +357,23 @@ fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     rest.split_off(..N).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; N])
 }
 
-/// Puts the next bytes of a header that is known to be long enough, and gives the rest of it.
-fn put<'b>(place: &'b mut [u8], bytes: &[u8]) -> &'b mut [u8] {
+/// Puts bytes in front of a place that is known to be long enough, and gives the rest of it.
+pub(crate) fn put<'b>(place: &'b mut [u8], bytes: &[u8]) -> &'b mut [u8] {
     let (front, rest) = place.split_at_mut(bytes.len());
     front.copy_from_slice(bytes);
     rest
+}
+
+/// How far a JSON string goes before something that is not simply a character: quote, backslash or control character.
+fn length_of_plain_text(text: &[u8]) -> usize {
+    /// Looked at as a whole, without a branch per byte: several times faster for what is long, which `data` is.
+    const STRIDE: usize = 32;
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    let is_plain = |stride: &&[u8; STRIDE]| !stride.iter().fold(false, |special, byte| special | is_special(byte));
+    let (strides, _) = text.as_chunks::<STRIDE>();
+    let plain = strides.iter().take_while(is_plain).count() * STRIDE;
+    let rest = text.get(plain..).unwrap_or_default();
+    plain + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
 /// The two members of the JSON spelling, as they stand between their quotes.
@@ -437,7 +449,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'"')?;
         let from = self.at;
         let rest = self.payload.get(from..).unwrap_or_default();
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+        let length = length_of_plain_text(rest);
         self.at += length;
         match self.peek() {
             Some(b'"') => self.at += 1,

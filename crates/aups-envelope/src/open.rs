@@ -4,7 +4,7 @@ use crate::{
     key::{KeyEntry, KeyTerms},
     message::{Header, SealedMessage},
     sign::{BadSignature, VerifyingKey},
-    subkey::{Subkey, TopicTooLong, associated_data, signed_bytes},
+    subkey::{Subkey, TopicTooLong, signed_bytes, with_associated_data},
 };
 use aups_core::{Flags, KeyId, PublisherSlot, Session, Suite};
 use thiserror::Error;
@@ -77,9 +77,11 @@ impl OpeningKey {
         }
         check_terms(header, &self.terms)?;
         let (ciphertext_and_tag, signature) = message.ciphertext_and_tag();
-        let aad = associated_data(message.header_bytes(), topic)?;
         let nonce = self.subkey.nonce(header);
-        let mut plaintext = self.subkey.key.open(nonce, &aad, ciphertext_and_tag).ok_or(OpenError::BadTag)?;
+        let opened = with_associated_data(message.header_bytes(), topic, |aad| {
+            self.subkey.key.open(nonce, aad, ciphertext_and_tag)
+        })?;
+        let mut plaintext = opened.ok_or(OpenError::BadTag)?;
         if let Some(signature) = signature {
             let signer = signer.ok_or(OpenError::SignerUnknown)?;
             signer.verify(&signed_bytes(message.header_bytes(), topic, ciphertext_and_tag)?, signature)?;

@@ -4,7 +4,7 @@ use crate::{
     key::{KeyEntry, KeyTerms},
     message::{ContentType, HEADER_BYTES, Header, SIGNATURE_BYTES, Spelling, TAG_BYTES, U48_MAX, json},
     sign::SigningKey,
-    subkey::{Subkey, TopicTooLong, associated_data, signed_bytes, topic_length},
+    subkey::{Subkey, TopicTooLong, signed_bytes, topic_length, with_associated_data},
 };
 use aups_core::{Flags, KeyId, PublisherSlot, Session, UnixMillis};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,16 +146,17 @@ impl SealingKey {
         };
         let (front, _) = header_bytes.split_at(front_bytes);
 
-        let mut out = Vec::with_capacity(front_bytes + padded_bytes + TAG_BYTES + SIGNATURE_BYTES);
+        let signature_bytes = if signer.is_some() { SIGNATURE_BYTES } else { 0 };
+        let mut out = Vec::with_capacity(front_bytes + padded_bytes + TAG_BYTES + signature_bytes);
         out.extend_from_slice(front);
         out.extend_from_slice(message.bytes);
         if message.pad_bytes > 0 {
             out.push(0x80);
             out.resize(front_bytes + padded_bytes, 0);
         }
-        let aad = associated_data(&header_bytes, message.topic)?;
         let (_, in_out) = out.split_at_mut(front_bytes);
-        let tag = self.subkey.key.seal(self.subkey.nonce(&header), &aad, in_out);
+        let nonce = self.subkey.nonce(&header);
+        let tag = with_associated_data(&header_bytes, message.topic, |aad| self.subkey.key.seal(nonce, aad, in_out))?;
         out.extend_from_slice(&tag);
         if let Some(signer) = signer {
             let (_, ciphertext_and_tag) = out.split_at(front_bytes);

@@ -3,7 +3,7 @@
 use crate::{
     aead::{AeadKey, KEY_BYTES, NONCE_BYTES},
     key::KeyEntry,
-    message::{HEADER_BYTES, Header, u48_to_be_bytes},
+    message::{HEADER_BYTES, Header, put, u48_to_be_bytes},
     schedule::subkey,
 };
 use aups_core::{PublisherSlot, Session, topic::TOPIC_BYTES_MAX};
@@ -44,10 +44,25 @@ impl Subkey {
     }
 }
 
-/// `"aups/1 message" ‖ header ‖ u16(len topic) ‖ topic`.
-pub(crate) fn associated_data(header: &[u8; HEADER_BYTES], topic: &str) -> Result<Vec<u8>, TopicTooLong> {
+/// Hands `"aups/1 message" ‖ header ‖ u16(len topic) ‖ topic` to `then`; on the stack, if the topic is not a long one.
+pub(crate) fn with_associated_data<R>(
+    header: &[u8; HEADER_BYTES],
+    topic: &str,
+    then: impl FnOnce(&[u8]) -> R,
+) -> Result<R, TopicTooLong> {
+    const LABEL: &[u8] = b"aups/1 message";
+    const ON_STACK_BYTES: usize = 256;
     let length = topic_length(topic)?;
-    Ok([b"aups/1 message", &header[..], &length, topic.as_bytes()].concat())
+    let parts = [LABEL, header, &length, topic.as_bytes()];
+    let mut on_stack = [0; ON_STACK_BYTES];
+    let Some(aad) = on_stack.get_mut(..LABEL.len() + HEADER_BYTES + length.len() + topic.len()) else {
+        return Ok(then(&parts.concat()));
+    };
+    let mut rest = &mut *aad;
+    for part in parts {
+        rest = put(rest, part);
+    }
+    Ok(then(aad))
 }
 
 /// `"aups/1 signature" ‖ u16(len topic) ‖ topic ‖ header ‖ ciphertext ‖ tag`.

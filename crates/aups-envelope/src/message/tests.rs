@@ -184,3 +184,16 @@ fn spellings_have_the_content_types_of_the_contract() {
     assert_eq!(Spelling::Binary.mqtt_content_type(), "application/aups");
     assert_eq!(Spelling::default(), Spelling::Json);
 }
+
+#[test]
+fn plain_text_ends_at_the_first_quote_backslash_or_control_character() {
+    for length in 0..100 {
+        for special in [b'"', b'\\', b'\n', 0, 0x1f] {
+            let mut text = vec![b'x'; 100];
+            text[length] = special;
+            assert_eq!(length_of_plain_text(&text), length);
+        }
+        assert_eq!(length_of_plain_text(&vec![0x7f; length]), length);
+        assert_eq!(length_of_plain_text(&vec![b' '; length]), length);
+    }
+}

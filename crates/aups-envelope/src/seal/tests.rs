@@ -141,4 +141,9 @@ fn a_message_is_written_into_one_buffer_of_its_size() {
     let json = key.seal(&plaintext(&[b'x'; 300]), None, Spelling::Json).unwrap();
     assert_eq!(json.capacity(), json.len());
     assert_eq!(json.len(), 54 + (32usize + 300 + 16) * 4 / 3);
+    for flags in [Flags::NONE, Flags::SIGNED] {
+        let key = sealing(&entry(Suite::Aes256Gcm, flags));
+        let binary = key.seal(&plaintext(&[b'x'; 300]), Some(&SigningKey::generate()), Spelling::Binary).unwrap();
+        assert_eq!(binary.capacity(), binary.len());
+    }
 }

@@ -307,3 +307,25 @@ fn a_key_id_has_the_parts_that_the_schedule_says() {
         assert_eq!(hex(id.as_bytes()), format!("{}{:08x}{:04x}{}", case.scope_tag, case.epoch, case.bump, case.commit));
     }
 }
+
+#[test]
+fn the_worked_example_of_the_protocol_is_a_vector() {
+    let protocol = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md")).unwrap();
+    let cases = File::<Message>::read("messages").unwrap().cases;
+    let hello = cases.iter().find(|case| case.name == "hello").unwrap();
+    let entry = entry(&hello.key);
+    let result = unhex(&hello.binary)[56..].to_vec();
+    let (ciphertext, tag) = result.split_at(5);
+    for shown in [
+        hex(entry.terms.scope.as_bytes()),
+        hex(entry.key_t.expose()),
+        hex(&entry.key_id.commit()),
+        hello.subkey_key.clone(),
+        hello.subkey_iv.clone(),
+        hello.nonce.clone(),
+        format!("{} {}", hex(ciphertext), hex(tag)),
+        hello.json.clone(),
+    ] {
+        assert!(protocol.contains(&shown), "{shown} is not in docs/protocol.md");
+    }
+}

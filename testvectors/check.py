@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Checks the vectors with another implementation: docs/protocol.md in Python on pyca/cryptography, none of our code.
+
+Needs cryptography >= 48 (for HPKE with X-Wing). Says how many cases it checked; stops at the first that differs.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import pathlib
+import struct
+
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+
+def cases(name):
+    return json.loads(pathlib.Path(__file__).with_name(name + ".json").read_text())["cases"]
+
+
+def unb64(text):
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    assert base64.urlsafe_b64encode(data).rstrip(b"=").decode() == text, "not canonical"
+    return data
+
+
+def hkdf(salt, ikm, info, length):
+    prk = hmac.digest(salt, ikm, "sha256")
+    block, okm = b"", b""
+    for number in range(1, 256):
+        block = hmac.digest(prk, block + info + bytes([number]), "sha256")
+        okm += block
+        if len(okm) >= length:
+            return okm[:length]
+
+
+def subkey(key_t, suite, key_id, publisher, session):
+    info = bytes([suite]) + key_id + struct.pack(">I", publisher) + session
+    okm = hkdf(b"aups/1 subkey", key_t, info, 44)
+    return okm[:32], okm[32:]
+
+
+def check_key_schedule(case):
+    scope, salt, life = unb64(case["scopeId"]), bytes.fromhex(case["scopeSalt"]), case["lifeMs"]
+    phase = int.from_bytes(hkdf(salt, scope, b"aups/1 phase", 8), "big") % life
+    epoch = (case["at"] + phase) // life
+    nbf = epoch * life - phase
+    exp, dec = nbf + life, nbf + life + case["historyMs"]
+    assert (phase, epoch, nbf, exp, dec) == tuple(case[m] for m in ("phaseMs", "epoch", "nbf", "exp", "dec"))
+    number = struct.pack(">IH", epoch, case["bump"])
+    key_t = hkdf(salt, bytes.fromhex(case["root"]), b"aups/1 keyT" + scope + number, 32)
+    assert key_t.hex() == case["keyT"]
+    terms = bytes([case["suite"], case["flags"]]) + scope + number + struct.pack(">QQQ", nbf, exp, dec)
+    commit = hkdf(b"aups/1 commit", key_t, terms, 10)
+    key_id = bytes.fromhex(case["scopeTag"]) + number + commit
+    assert (commit.hex(), key_id) == (case["commit"], unb64(case["keyId"]))
+    key, iv = subkey(key_t, case["suite"], key_id, case["publisher"], bytes.fromhex(case["session"]))
+    assert (key.hex(), iv.hex()) == (case["subkeyKey"], case["subkeyIv"])
+
+
+def check_scope_id(case):
+    flags = (1 if case["sign"] else 0) | (2 if case["padBytes"] else 0)
+    members = [
+        b"aups/1 scope", b"\x01", unb64(case["realm"]), case["app"].encode(), case["user"].encode(),
+        struct.pack(">BH", case["sign"], case["padBytes"]), bytes([case["suite"]]), bytes([flags]),
+        struct.pack(">Q", case["lifeMs"]),
+    ]
+    hashed = hashlib.sha256(b"".join(struct.pack(">I", len(member)) + member for member in members))
+    assert hashed.digest() == unb64(case["scopeId"])
+
+
+def check_message(case):
+    entry, message = case["key"], bytes.fromhex(case["binary"])
+    header, body, topic = message[:56], message[56:], case["topic"].encode()
+    length, key_id = struct.pack(">H", len(topic)), unb64(entry["keyId"])
+    assert header[32:] == key_id
+    key, iv = subkey(unb64(entry["keyT"]), entry["suite"], key_id, case["publisher"], bytes.fromhex(case["session"]))
+    if header[2] & 1:
+        body, signature = body[:-64], body[-64:]
+        public = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(case["signingSeed"])).public_key()
+        public.verify(signature, b"aups/1 signature" + length + topic + header + body)
+    nonce = bytes(a ^ b for a, b in zip(iv, header[22:28] + header[16:22]))
+    aead = {1: AESGCM, 2: ChaCha20Poly1305}[header[1]](key)
+    plaintext = aead.decrypt(nonce, body, b"aups/1 message" + header + length + topic)
+    if header[2] & 2:
+        plaintext = plaintext.rstrip(b"\0")
+        assert plaintext[-1] == 0x80
+        plaintext = plaintext[:-1]
+    assert plaintext.hex() == case["plaintext"]
+    spelt = json.loads(case["json"])
+    assert (unb64(spelt["keyId"]), unb64(spelt["data"])) == (key_id, header[:32] + message[56:])
+
+
+def verify_jws(jws, key):
+    signed, _, signature = jws.rpartition(".")
+    Ed25519PublicKey.from_public_bytes(unb64(key)).verify(unb64(signature), signed.encode())
+    return json.loads(unb64(signed.split(".")[1]))
+
+
+def check_key_response(case):
+    rh = hashlib.sha256(case["request"].encode()).digest()
+    claims = json.loads(unb64(case["response"].split(".")[1]))
+    certificate = verify_jws(claims["nos"], case["realmKey"])
+    assert verify_jws(case["response"], certificate["signingKey"]) == claims
+    assert unb64(claims["rh"]) == rh
+    secret = bytes.fromhex(case["kemKey"])
+    if case["kem"] == "x25519":
+        kem, key = hpke.KEM.X25519, X25519PrivateKey.from_private_bytes(secret)
+    else:
+        seeds = hashlib.shake_256(secret).digest(96)
+        halves = MLKEM768PrivateKey.from_seed_bytes(seeds[:64]), X25519PrivateKey.from_private_bytes(seeds[64:])
+        kem, key = hpke.KEM.MLKEM768_X25519, hpke.MLKEM768X25519PrivateKey(*halves)
+    suite = hpke.Suite(kem, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+    grants = json.loads(suite.decrypt(unb64(claims["enc"]) + unb64(claims["ct"]), key, info=b"aups/1 ks" + rh))
+    assert set(grants) == {"keys", "next", "publishers", "denied"}
+
+
+def main():
+    checks = [
+        ("key-schedule", check_key_schedule, lambda case: True),
+        ("scope-id", check_scope_id, lambda case: True),
+        ("messages", check_message, lambda case: True),
+        ("certificates", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["verdict"] == "Ok"),
+        ("key-requests", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["verdict"] == "Ok"),
+        ("bearer", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["verdict"] == "Ok"),
+        ("key-responses", check_key_response, lambda case: case["verdict"] == "Ok"),
+    ]
+    for name, check, wanted in checks:
+        chosen = [case for case in cases(name) if wanted(case)]
+        for case in chosen:
+            try:
+                check(case)
+            except Exception as error:
+                raise SystemExit(f"{name}: {case['name']}: {error!r}") from error
+        print(f"{name}: {len(chosen)} cases")
+
+
+if __name__ == "__main__":
+    main()
