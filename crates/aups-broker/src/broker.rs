@@ -2,6 +2,7 @@
 
 use crate::{
     barrier::Barrier,
+    flow::Flow,
     gate::{Gate, GateKeeper},
     kept::{self, Kept},
     presence::Presence,
@@ -118,6 +119,7 @@ pub struct Broker {
     limits: BrokerLimits,
     router: Arc<MessageRouter>,
     storage: Arc<DynamicStorage>,
+    flow: Arc<Flow>,
     /// None in memory mode.
     barrier: Option<Barrier>,
     stop: BrokerShutdownHandle,
@@ -139,7 +141,8 @@ impl Broker {
             Some(dir) => Some(restore(dir).await?),
             None => None,
         };
-        let presence = Arc::new(Presence::default());
+        let limits = settings.limits.clone();
+        let presence = Arc::new(Presence::new(Flow::new(limits.queued_messages_max, limits.reader_rate_min)));
         let config = settings.to_config().with_event_handler(Arc::clone(&presence) as _);
         let broker = MqttBroker::with_config(config).await.map_err(failed)?;
         let (Some(address), Some(storage)) = (broker.local_addr(), broker.storage()) else {
@@ -148,14 +151,12 @@ impl Broker {
         let mut broker = broker.with_auth_provider(Arc::new(GateKeeper { gate, storage: Arc::clone(&storage) }));
         let barrier = match (kept, &settings.data_dir) {
             (Some(kept), Some(dir)) => {
-                let barrier = Barrier::start(Arc::clone(&storage), kept, settings.limits.unreleased_max).await;
+                let barrier = Barrier::start(Arc::clone(&storage), kept, limits.unreleased_max).await;
                 Some(barrier.map_err(|source| BrokerError::DataDir { path: dir.clone(), source })?)
             }
             _ => None,
         };
-        if let Some(barrier) = &barrier {
-            presence.keep_queues(Arc::clone(&storage), barrier.stir());
-        }
+        presence.attend(Arc::clone(&storage), barrier.as_ref().map(Barrier::stir));
 
         let (router, stop, mut ready) = (broker.router(), broker.shutdown_handle(), broker.ready_receiver());
         let serving = tokio::spawn(async move { broker.run().await });
@@ -164,7 +165,8 @@ impl Broker {
             return Err(failed(ended.err().unwrap_or(MqttError::ClientClosed)));
         }
         let serving = Mutex::new(Some(serving));
-        let broker = Self { address, limits: settings.limits, router, storage, barrier, stop, serving };
+        let flow = Arc::clone(&presence.flow);
+        let broker = Self { address, limits, router, storage, flow, barrier, stop, serving };
         if let Some(dir) = &settings.data_dir {
             let forgotten = broker.forget_orphans(dir).await;
             forgotten.map_err(|source| BrokerError::DataDir { path: dir.clone(), source })?;
@@ -178,9 +180,10 @@ impl Broker {
     }
 
     /// Publishes a batch at QoS 1, in order. Waits while [`BrokerLimits::unreleased_max`] messages are unreleased, and
-    /// for no client: what a client is too slow for is queued for its session.
+    /// while a connected reader is far behind and acknowledges [`BrokerLimits::reader_rate_min`].
     ///
     pub async fn publish(&self, messages: Vec<Outgoing>) -> Delivered {
+        self.flow.wait().await;
         let room = match &self.barrier {
             Some(barrier) => match barrier.reserve(messages.len()).await {
                 Some(room) => Some((barrier, room)),
@@ -190,7 +193,7 @@ impl Broker {
         };
         metrics::counter!("aups_broker_messages_total").increment(messages.len() as u64);
         for message in messages {
-            // The time is up at once: nobody waits for a client.
+            // The time is up at once: what a client is too slow for goes to its queue.
             self.router.route_message_with_deadline(&message.into(), None, Instant::now()).await;
         }
         Delivered(room.map(|(barrier, room)| barrier.release_when_safe(room)))

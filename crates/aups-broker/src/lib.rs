@@ -28,7 +28,8 @@
 //!   are written, not synced. Sessions and retained messages are synced.
 //! - what is published at QoS 0, or to sessions that end with their connection;
 //! - the oldest messages of a session for which more than [`BrokerLimits::queued_messages_max`] or
-//!   [`BrokerLimits::queued_bytes_max`] wait. The crate logs it; [`Stats::full_queues`] shows it;
+//!   [`BrokerLimits::queued_bytes_max`] wait, because its client is away for too long or too slow to be waited for. The crate
+//!   logs it; [`Stats::full_queues`] shows it;
 //! - a retained message whose topic has more than about 240 bytes once written as a file name (`/` counts three), on disk;
 //! - what the disk refused after the barrier's probe of 4 KiB succeeded: the crate logs it, and nobody is told.
 //!
@@ -43,6 +44,7 @@
 //! | `aups_broker_subscribes_refused_total` | filters that were refused |
 //! | `aups_broker_publishes_refused_total` | messages and wills that were refused |
 //! | `aups_broker_messages_total` | messages published in this process |
+//! | `aups_broker_readers_overrun_total` | times that a connected reader was too slow to be waited for |
 //! | `aups_broker_sessions_ended_total` | sessions that were ended by a kick |
 //! | `aups_broker_barriers_total` | passes of the barrier |
 //! | `aups_broker_barrier_errors_total` | passes that failed: the disk takes no writes, and nothing is released |
@@ -50,6 +52,7 @@
 
 mod barrier;
 pub mod broker;
+mod flow;
 pub mod gate;
 mod kept;
 mod presence;

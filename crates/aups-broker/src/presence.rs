@@ -1,11 +1,11 @@
 //! What the broker notices of its clients: who comes, and what reaches them.
 
-use crate::barrier::Stir;
+use crate::{barrier::Stir, flow::Flow};
 use mqtt5::broker::{
-    BrokerEventHandler, ClientConnectEvent, DynamicStorage, MessageDeliveredEvent, StorageBackend as _,
+    BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, DynamicStorage, MessageDeliveredEvent,
+    StorageBackend as _,
 };
 use std::{
-    fmt,
     future::{Future, ready},
     pin::Pin,
     sync::{Arc, OnceLock},
@@ -20,28 +20,25 @@ use std::{
 const ALWAYS_QUEUE: u64 = u64::MAX;
 
 /// The ears of the broker.
-#[derive(Default)]
 pub(crate) struct Presence {
-    /// Set when messages are to survive, before the first client is served.
-    durable: OnceLock<Durable>,
-}
-
-struct Durable {
-    storage: Arc<DynamicStorage>,
-    stir: Stir,
-}
-
-impl fmt::Debug for Presence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Presence").field("durable", &self.durable.get().is_some()).finish()
-    }
+    pub(crate) flow: Arc<Flow>,
+    /// Both set before the first client is served.
+    storage: OnceLock<Arc<DynamicStorage>>,
+    stir: OnceLock<Stir>,
 }
 
 impl Presence {
-    /// From now on sessions that outlive their connections are served from their queues.
-    pub(crate) fn keep_queues(&self, storage: Arc<DynamicStorage>, stir: Stir) {
+    pub(crate) fn new(flow: Flow) -> Self {
+        Self { flow: Arc::new(flow), storage: OnceLock::new(), stir: OnceLock::new() }
+    }
+
+    /// Names the storage; where messages are to survive, also who is to be told that they move.
+    pub(crate) fn attend(&self, storage: Arc<DynamicStorage>, stir: Option<Stir>) {
         // Set once: a broker starts once.
-        let _ = self.durable.set(Durable { storage, stir });
+        let _ = self.storage.set(storage);
+        if let Some(stir) = stir {
+            let _ = self.stir.set(stir);
+        }
     }
 }
 
@@ -49,20 +46,33 @@ impl BrokerEventHandler for Presence {
     /// Awaited by the connection before it is bound to its session.
     fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         metrics::counter!("aups_broker_connects_total").increment(1);
-        if let Some(Durable { storage, stir }) = self.durable.get()
-            && event.session_expiry_interval > 0
-        {
-            storage.queue_handle(&event.client_id).expect_bind(ALWAYS_QUEUE);
-            stir.stir();
+        if let Some(storage) = self.storage.get() {
+            let queue = storage.queue_handle(&event.client_id);
+            if let Some(stir) = self.stir.get()
+                && event.session_expiry_interval > 0
+            {
+                queue.expect_bind(ALWAYS_QUEUE);
+                stir.stir();
+            }
+            self.flow.connected(event.client_id, queue);
         }
+        Box::pin(ready(()))
+    }
+
+    fn on_client_disconnect<'a>(
+        &'a self,
+        event: ClientDisconnectEvent,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.flow.disconnected(&event.client_id);
         Box::pin(ready(()))
     }
 
     fn on_message_delivered<'a>(
         &'a self,
-        _event: MessageDeliveredEvent,
+        event: MessageDeliveredEvent,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        if let Some(Durable { stir, .. }) = self.durable.get() {
+        self.flow.acknowledged(&event.client_id);
+        if let Some(stir) = self.stir.get() {
             stir.stir();
         }
         Box::pin(ready(()))

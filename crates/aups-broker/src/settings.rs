@@ -36,8 +36,11 @@ pub struct BrokerLimits {
     pub subscriptions_per_client_max: usize,
     /// Messages that wait for a session whose client is away or slow; beyond, the oldest are dropped. 10,000.
     pub queued_messages_max: usize,
-    /// Bytes of those, with about 200 per message added. Beyond, the oldest are dropped. 16 MiB.
+    /// Bytes of those, with about 200 per message added. Beyond, the oldest are dropped. 64 MiB.
     pub queued_bytes_max: usize,
+    /// Messages per second that a connected reader must acknowledge for publishing to wait for it when half its queue is
+    /// full; a slower one is overrun, so that it slows down nobody further than this. 200.
+    pub reader_rate_min: u32,
     /// Messages sent to a client and not acknowledged; a client may ask for fewer. 64.
     pub unacknowledged_max: u16,
     /// Topics with a retained message. 100,000.
@@ -60,7 +63,8 @@ impl Default for BrokerLimits {
             packet_bytes_max: 1 << 20,
             subscriptions_per_client_max: 100,
             queued_messages_max: 10_000,
-            queued_bytes_max: 16 << 20,
+            queued_bytes_max: 64 << 20,
+            reader_rate_min: 200,
             unacknowledged_max: 64,
             retained_max: 100_000,
             session_expiry_max: Duration::from_hours(7 * 24),

@@ -18,8 +18,8 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 const TOPICS: u64 = 3;
 const BATCH: u64 = 10;
 
-/// Runs the broker and publishes numbers from `AUPS_TEST_FIRST` up to `AUPS_TEST_END`, batch after batch without waiting
-/// for their release; says which it may forget.
+/// Runs the broker and, when `AUPS_TEST_CLIENTS` are connected, publishes numbers from `AUPS_TEST_FIRST` up to
+/// `AUPS_TEST_END`, batch after batch without waiting for their release; says which it may forget.
 #[test]
 #[ignore = "runs only as the child of a test of this module"]
 fn child_that_publishes_until_it_is_killed() {
@@ -32,6 +32,9 @@ fn child_that_publishes_until_it_is_killed() {
         let settings = BrokerSettings { listen, ..settings(Some(Path::new(&dir))) };
         let broker = Broker::start(settings, Arc::new(Realm::default())).await.unwrap();
         println!("ready");
+        while (broker.stats().await.clients as u64) < number("AUPS_TEST_CLIENTS") {
+            sleep(Duration::from_millis(10)).await;
+        }
         let mut unreleased = VecDeque::new();
         let mut next = first;
         loop {
@@ -61,12 +64,15 @@ struct Publisher {
 
 impl Publisher {
     fn start(dir: &Path, port: u16, first: u64, end: u64) -> Self {
+        Self::start_for(0, dir, port, first, end)
+    }
+
+    /// Publishes when so many clients are connected.
+    fn start_for(clients: u64, dir: &Path, port: u16, first: u64, end: u64) -> Self {
+        let numbers = [("PORT", u64::from(port)), ("FIRST", first), ("END", end), ("CLIENTS", clients)];
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "durability::child_that_publishes_until_it_is_killed", "--ignored", "--nocapture"])
-            .envs(
-                [("AUPS_TEST_PORT", u64::from(port)), ("AUPS_TEST_FIRST", first), ("AUPS_TEST_END", end)]
-                    .map(|(name, number)| (name, number.to_string())),
-            )
+            .envs(numbers.map(|(name, number)| (format!("AUPS_TEST_{name}"), number.to_string())))
             .env("AUPS_TEST_DIR", dir)
             .stdout(Stdio::piped())
             .spawn()
@@ -213,5 +219,25 @@ async fn a_reader_that_was_away_gets_every_message_though_the_broker_is_killed_w
         publisher = Publisher::start(dir.path(), port, end, end);
     }
     reader.saw_everything(end).await;
+    publisher.kill();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_reader_did_not_take_from_its_socket_survives_a_kill() {
+    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+    let end = 1_000;
+    let publisher = Publisher::start(dir.path(), port, 0, 0);
+    Reader::subscribe(port).await;
+    publisher.kill();
+
+    let mut publisher = Publisher::start_for(1, dir.path(), port, 0, end);
+    let (_client, mut events) = Reader::client(port);
+    connack(&mut events).await;
+    tokio::task::block_in_place(|| publisher.read_until(end));
+    publisher.kill();
+    drop(events);
+
+    let publisher = Publisher::start(dir.path(), port, end, end);
+    Reader::start(port).saw_everything(end).await;
     publisher.kill();
 }

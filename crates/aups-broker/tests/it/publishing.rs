@@ -52,6 +52,26 @@ async fn what_a_session_is_away_for_waits_until_the_oldest_must_go() {
 }
 
 #[tokio::test]
+async fn a_burst_larger_than_any_queue_reaches_a_reader_that_reads() {
+    let mut settings = settings(None);
+    settings.limits.queued_messages_max = 100;
+    settings.limits.reader_rate_min = 1;
+    let broker = Arc::new(Broker::start(settings, Arc::new(Realm::default())).await.unwrap());
+    let (mut alice, _) = Client::connect(broker.local_addr(), &As::user("alice")).await.unwrap();
+    alice.subscribe("data/#").await;
+    let publishing = tokio::spawn(async move {
+        for n in 0..2_000 {
+            broker.publish((0..10).map(|m| outgoing("data/1", &(10 * n + m).to_string())).collect()).await.await;
+        }
+        broker
+    });
+    for n in 0..20_000 {
+        assert_eq!(alice.text().await, n.to_string());
+    }
+    publishing.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_reader_that_does_not_read_holds_up_nobody() {
     let broker = broker().await;
     let (mut sleeper, _) = Client::connect(broker.local_addr(), &As::user("sleeper")).await.unwrap();
