@@ -34,11 +34,15 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
 /// The one NOS of this process.
 const NOS_ID: &str = "nos-1";
+
+/// How long requests that are under way may keep the server from stopping.
+const HTTP_STOP_MAX: Duration = Duration::from_secs(5);
 
 /// A running server.
 #[derive(Debug)]
@@ -107,10 +111,8 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         ktm,
         sessions: mqtt.sessions,
     };
-    let routes = nos
-        .router()
-        .merge(admin::router(admin))
-        .route("/v1/enrol", post(enrolment::enrol).with_state(enrolment));
+    let routes =
+        nos.router().merge(admin::router(admin)).route("/v1/enrol", post(enrolment::enrol).with_state(enrolment));
     let app = http::finish(routes, Arc::new(move || mqtt.sink.connected()))
         .into_make_service_with_connect_info::<SocketAddr>();
     let (stop_http, stopped) = oneshot::channel::<()>();
@@ -123,7 +125,16 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
             .await
     });
     let empty_policy_set = policies.active().await.policies == 0;
-    Ok(Server { http: http_addr, mqtt: mqtt.address, broker: mqtt.broker, nos, empty_policy_set, admin_token_file, stop_http, serving })
+    Ok(Server {
+        http: http_addr,
+        mqtt: mqtt.address,
+        broker: mqtt.broker,
+        nos,
+        empty_policy_set,
+        admin_token_file,
+        stop_http,
+        serving,
+    })
 }
 
 impl Server {
@@ -147,13 +158,17 @@ impl Server {
         self.empty_policy_set
     }
 
-    /// Stops taking, publishes what was taken, stops the rest.
+    /// Takes no more data, publishes what was taken, and stops. Keys are served until the last message is out.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        let _ = self.stop_http.send(());
-        self.serving.await.context("the HTTP listener broke down")??;
         self.nos.drain().await;
-        if let Some(broker) = self.broker.and_then(Arc::into_inner) {
+        if let Some(broker) = &self.broker {
             broker.shutdown().await;
+        }
+        let _ = self.stop_http.send(());
+        let mut serving = self.serving;
+        match timeout(HTTP_STOP_MAX, &mut serving).await {
+            Ok(ended) => ended.context("the HTTP listener broke down")??,
+            Err(_) => serving.abort(),
         }
         Ok(())
     }
@@ -188,9 +203,8 @@ async fn start_mqtt(
     let gate = RealmGate { registry: Arc::clone(registry), decisions: policies.decisions() };
     let data_dir = (settings.durability == Durability::Disk).then(|| settings.data_dir.join("broker"));
     let broker_settings = BrokerSettings { listen: settings.mqtt, data_dir, ..BrokerSettings::default() };
-    let broker = Broker::start(broker_settings, Arc::new(gate))
-        .await
-        .with_context(|| listen_failed("mqtt", settings.mqtt))?;
+    let broker =
+        Broker::start(broker_settings, Arc::new(gate)).await.with_context(|| listen_failed("mqtt", settings.mqtt))?;
     let broker = Arc::new(broker);
     let url = settings.public_mqtt_url.clone().unwrap_or_else(|| format!("mqtt://{}", broker.local_addr()));
     let embedded = Arc::new(EmbeddedBroker(Arc::clone(&broker)));

@@ -96,7 +96,8 @@ impl Source {
                     sleep(answer.wait).await;
                 }
                 StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
-                    let index = first + problem.line.map_or_else(|| lines_of(rest, accepted), |line| line.saturating_sub(1));
+                    let index =
+                        first + problem.line.map_or_else(|| lines_of(rest, accepted), |line| line.saturating_sub(1));
                     return Err(Untaken { taken, why: Obstacle::Line { index, problem: Box::new(problem) } });
                 }
                 _ => return Err(Untaken { taken, why: Obstacle::All(Failure::answered(&problem)) }),

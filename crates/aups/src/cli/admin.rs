@@ -7,7 +7,10 @@ use super::{
 use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Which server, and the right to administer it: taken after any subcommand.
 #[derive(Debug, Args)]
@@ -48,9 +51,8 @@ impl ServerArgs {
 
 /// The admin token that a file holds.
 pub(crate) fn read_token(file: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(file).map_err(|error| {
-        Failure::failed(format!("cannot read the admin token from {}: {error}", file.display()))
-    })?;
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::failed(format!("cannot read the admin token from {}: {error}", file.display())))?;
     Ok(text.trim().to_owned())
 }
 

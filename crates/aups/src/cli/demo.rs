@@ -7,10 +7,12 @@ use clap::Args;
 /// Show the whole job on a year of weather-station data
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(long_about = "Show the whole job on a year of weather-station data.\n\nSix sensors register and send 52,560 readings \
+#[command(
+    long_about = "Show the whole job on a year of weather-station data.\n\nSix sensors register and send 52,560 readings \
 (built in) through a private instance: everything goes over real HTTP and MQTT on free ports, and nothing is left behind. A \
 meteorologist may read temperature and humidity, a gardener humidity only, a guest nothing; the table shows who could open \
-what, and how uncertainty and outliers show in the scores.")]
+what, and how uncertainty and outliers show in the scores."
+)]
 pub(crate) struct Demo {
     /// Readings per second, or max: as fast as it goes
     #[arg(long, value_name = "R", default_value = "2000")]

@@ -12,13 +12,15 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 /// Make a reader's keys and identity file, with a one-time token
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(long_about = "Make a reader's keys and identity file, with the one-time token that `aups user add`, `aups app add` \
+#[command(
+    long_about = "Make a reader's keys and identity file, with the one-time token that `aups user add`, `aups app add` \
 or `... token` printed.\n\nThe keys are made here and their secret halves never leave this machine. The token names the \
 realm, so that nobody can pose as the server. The identity file is as good as the reader itself: it is written for its \
-owner alone (mode 0600).")]
+owner alone (mode 0600)."
+)]
 pub(crate) struct Enrol {
     /// The one-time token
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     token: Token,
     /// The identity file to write; it must not exist
     #[arg(long, value_name = "FILE")]
@@ -40,7 +42,11 @@ impl Enrol {
         let identity = aups_client::enrol(server.server.as_str(), &self.token.0, self.kem).await?;
         file.write(&identity)?;
         let out = self.out.display();
-        terminal::line(&format!("wrote {out}: the identity of {} {}; keep it secret", identity.kind(), identity.sub()))?;
+        terminal::line(&format!(
+            "wrote {out}: the identity of {} {}; keep it secret",
+            identity.kind(),
+            identity.sub()
+        ))?;
         terminal::note(&format!("next: aups topics --as {out}, then aups sub --as {out} FILTER"));
         Ok(())
     }

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 /// Register groups of readers
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
-#[command(long_about = "Register groups of readers.\n\nPolicies name a group as `principal in Group::\"gardeners\"`. A \
-group may be in other groups; who is in it is then in those as well.")]
+#[command(
+    long_about = "Register groups of readers.\n\nPolicies name a group as `principal in Group::\"gardeners\"`. A \
+group may be in other groups; who is in it is then in those as well."
+)]
 pub(crate) struct Group {
     #[command(subcommand)]
     action: Action,

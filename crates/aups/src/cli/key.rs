@@ -1,14 +1,17 @@
 //! `aups key`: the paper's table of temporary keys, without the keys.
 
 use super::{admin::ServerArgs, failure::Failure, terminal};
+use aups_core::UnixMillis;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
 /// Look at the temporary keys
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
-#[command(long_about = "Look at the temporary keys: their ids, when they expire (val), who may have them (atb) and their \
-state. The keys themselves are never shown.")]
+#[command(
+    long_about = "Look at the temporary keys: their ids, when they expire (val), who may have them (atb) and their \
+state. The keys themselves are never shown."
+)]
 pub(crate) struct Key {
     #[command(subcommand)]
     action: Action,
@@ -33,7 +36,7 @@ enum Action {
 #[serde(rename_all = "camelCase")]
 struct Row {
     key_id: String,
-    val: String,
+    val: UnixMillis,
     atb: String,
     state: String,
 }
@@ -63,7 +66,9 @@ fn keys_table(keys: Vec<Row>) -> String {
     // The audience comes last: it may be long, and a residual of several policies has several lines.
     let rows: Vec<_> = keys
         .into_iter()
-        .map(|key| [key.key_id, key.val, key.state, key.atb.split_whitespace().collect::<Vec<_>>().join(" ")])
+        .map(|key| {
+            [key.key_id, key.val.to_string(), key.state, key.atb.split_whitespace().collect::<Vec<_>>().join(" ")]
+        })
         .collect();
     terminal::table(&["KEYID", "VAL", "STATE", "ATB"], &rows)
 }

@@ -8,6 +8,7 @@ use super::{
     failure::Failure,
     terminal::{self, Paint, Stream},
 };
+use aups_core::UnixMillis;
 use aups_policy::{PolicyError, PolicySet};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -17,10 +18,12 @@ use text::PolicyText;
 /// Say who may read what
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
-#[command(long_about = "Say who may read what, in Cedar (www.cedarpolicy.com).\n\nA policy permits or forbids to `receive` \
+#[command(
+    long_about = "Say who may read what, in Cedar (www.cedarpolicy.com).\n\nA policy permits or forbids to `receive` \
 items. It may look at the reader (principal.roles, .org, .clearance, .purposes, groups), at the topic (resource in \
 Topic::\"greensboro\"), at the item (resource.name, .value, .source, .security, .quality) and at the time and address of a \
-key request. What no policy permits nobody reads: it is not even published.")]
+key request. What no policy permits nobody reads: it is not even published."
+)]
 pub(crate) struct Policy {
     #[command(subcommand)]
     action: Action,
@@ -73,7 +76,7 @@ struct Applied {
 struct Kept {
     version: u64,
     policies: usize,
-    applied_at: String,
+    applied_at: UnixMillis,
 }
 
 #[derive(Deserialize)]
@@ -86,9 +89,7 @@ impl Policy {
         match self.action {
             Action::Check(files) => check(&PolicyText::read(&files.files)?),
             Action::Apply(files) => apply(PolicyText::read(&files.files)?, &server.admin()?).await,
-            Action::Show => {
-                terminal::text(&server.admin()?.get_text("/v1/policies").await?)
-            }
+            Action::Show => terminal::text(&server.admin()?.get_text("/v1/policies").await?),
             Action::List { json: true } => {
                 let Items::<serde_json::Value> { items } = server.admin()?.get("/v1/policies/versions").await?;
                 terminal::line(&serde_json::Value::Array(items).to_string())
@@ -118,7 +119,8 @@ async fn apply(text: PolicyText, admin: &Admin) -> Result<(), Failure> {
         return Err(refused(&text, &errors));
     }
     let Applied { version, policies } = admin.put_text("/v1/policies", text.source().to_owned()).await?;
-    terminal::line(&format!("version {version}: {}", counted(policies, "policy", "policies")))
+    // Scripts read this line: the word stays the same for one policy.
+    terminal::line(&format!("version {version}: {policies} policies"))
 }
 
 /// Shows every fault with its line; what remains to be told is how many there are.
@@ -137,7 +139,7 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 fn versions_table(versions: Vec<Kept>) -> String {
     let rows: Vec<_> = versions
         .into_iter()
-        .map(|version| [version.version.to_string(), version.policies.to_string(), version.applied_at])
+        .map(|version| [version.version.to_string(), version.policies.to_string(), version.applied_at.to_string()])
         .collect();
     terminal::table(&["VERSION", "POLICIES", "APPLIED"], &rows)
 }

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 /// Register people who read
 #[derive(Debug, Args)]
 #[command(after_help = USER_EXAMPLES, arg_required_else_help = true)]
-#[command(long_about = "Register people who read.\n\nA user has attributes and groups, which policies ask for, and enrols \
-with a one-time token: the keys are made on the user's machine and never leave it.")]
+#[command(
+    long_about = "Register people who read.\n\nA user has attributes and groups, which policies ask for, and enrols \
+with a one-time token: the keys are made on the user's machine and never leave it."
+)]
 pub(crate) struct User {
     #[command(subcommand)]
     action: Action,
@@ -24,8 +26,10 @@ pub(crate) struct User {
 /// Register programs that read
 #[derive(Debug, Args)]
 #[command(after_help = APP_EXAMPLES, arg_required_else_help = true)]
-#[command(long_about = "Register programs that read.\n\nAn app is registered, enrolled and judged as a user is; policies \
-can tell the two apart (`principal is App`).")]
+#[command(
+    long_about = "Register programs that read.\n\nAn app is registered, enrolled and judged as a user is; policies \
+can tell the two apart (`principal is App`)."
+)]
 pub(crate) struct App {
     #[command(subcommand)]
     action: Action,

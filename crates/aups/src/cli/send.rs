@@ -22,9 +22,11 @@ const LINES_AHEAD_MAX: usize = 2 * BATCH_LINES_MAX;
 /// Send readings: JSON lines in
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(long_about = "Send readings: be a source. Each line of the input is one JSON value, as `POST /data` takes it; lines \
+#[command(
+    long_about = "Send readings: be a source. Each line of the input is one JSON value, as `POST /data` takes it; lines \
 that are empty are skipped. Waits when the server is busy, stops at the first line that it refuses and says which.\n\n\
-Without --rate, lines go as fast as the server takes them, several in one request where they are at hand.")]
+Without --rate, lines go as fast as the server takes them, several in one request where they are at hand."
+)]
 pub(crate) struct Send {
     /// The registered source to be: a file with the answer of `POST /registration`
     #[arg(long, value_name = "FILE", required_unless_present = "anonymous", conflicts_with = "anonymous")]
@@ -154,8 +156,9 @@ fn read_credential(file: &Path) -> Result<String, Failure> {
     let name = file.display();
     let text = fs::read_to_string(file).map_err(|error| Failure::failed(format!("cannot read {name}: {error}")))?;
     let Registered { credential } = serde_json::from_str(&text).map_err(|error| {
-        Failure::input_refused(format!("{name}: {error}"))
-            .help("this is the JSON body that POST /registration answered with 201: aups send --help shows how to get it")
+        Failure::input_refused(format!("{name}: {error}")).help(
+            "this is the JSON body that POST /registration answered with 201: aups send --help shows how to get it",
+        )
     })?;
     Ok(credential)
 }

@@ -16,10 +16,12 @@ use tokio::time::{Instant, sleep_until};
 /// Read what one may read
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(long_about = "Read what one may read: subscribe, ask for keys, open, print.\n\nThe broker takes a filter if policies let \
+#[command(
+    long_about = "Read what one may read: subscribe, ask for keys, open, print.\n\nThe broker takes a filter if policies let \
 this reader read something of all that it covers; the keys decide each message. What is denied, stale, a duplicate or \
 missing is told on standard error.\n\nExit code 3: the broker refuses the filter, or --timeout passed with nothing opened and \
-something denied. Exit code 1: --timeout passed before --count was reached.")]
+something denied. Exit code 1: --timeout passed before --count was reached."
+)]
 pub(crate) struct Sub {
     /// The identity file that `aups enrol` wrote
     #[arg(long = "as", value_name = "FILE")]
@@ -70,15 +72,19 @@ impl Sub {
     async fn read(&self, tally: &mut Tally) -> Result<(), Failure> {
         let identity = Identity::load(&self.identity)?;
         let sub = identity.sub().clone();
-        let mut reader = Reader::connect(identity, ReaderOptions { min: self.min.clone(), ..ReaderOptions::default() }).await?;
+        let mut reader =
+            Reader::connect(identity, ReaderOptions { min: self.min.clone(), ..ReaderOptions::default() }).await?;
         let mut shown = Shown::new(self.json, Paint::of(Stream::Stdout), Paint::of(Stream::Stderr));
-        reader.subscribe(&self.filters.iter().map(Filter::as_str).collect::<Vec<_>>()).await.map_err(|error| match error {
-            SubscribeError::Refused(refused) => {
-                let told: Vec<_> = refused.iter().map(ToString::to_string).collect();
-                let help = format!("ask the administrator for a policy that lets {sub} `receive` what is published there");
-                Failure::denied(told.join("; ")).help(help)
+        reader.subscribe(&self.filters.iter().map(Filter::as_str).collect::<Vec<_>>()).await.map_err(|error| {
+            match error {
+                SubscribeError::Refused(refused) => {
+                    let told: Vec<_> = refused.iter().map(ToString::to_string).collect();
+                    let help =
+                        format!("ask the administrator for a policy that lets {sub} `receive` what is published there");
+                    Failure::denied(told.join("; ")).help(help)
+                }
+                error => error.into(),
             }
-            error => error.into(),
         })?;
         shown.subscribed(&self.filters);
         while let Some(event) = reader.next().await {
@@ -86,7 +92,9 @@ impl Sub {
                 Event::Item { .. } => tally.opened += 1,
                 Event::Denied { .. } => tally.denied += 1,
                 Event::Unsubscribed(refused) => {
-                    return Err(Failure::denied(refused.to_string()).help("its rights have changed: ask the administrator"));
+                    return Err(
+                        Failure::denied(refused.to_string()).help("its rights have changed: ask the administrator")
+                    );
                 }
                 Event::Ended(error) => return Err(Failure::denied(error.to_string())),
                 _ => {}

@@ -20,7 +20,8 @@ fn every_command_says_what_it_does_and_shows_examples() {
         assert!(command.get_long_about().is_some(), "{name}");
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(examples.starts_with("Examples:") && examples.contains("aups "), "{name}");
-        for argument in command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments)) {
+        for argument in command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments))
+        {
             assert!(argument.get_help().is_some(), "{name}: {}", argument.get_id());
         }
     }

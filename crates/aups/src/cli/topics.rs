@@ -8,8 +8,10 @@ use std::path::PathBuf;
 /// List what one may subscribe
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(long_about = "List the topic filters that a reader may subscribe, one a line. That a filter is listed does not mean \
-that everything under it can be read: the keys decide each message.")]
+#[command(
+    long_about = "List the topic filters that a reader may subscribe, one a line. That a filter is listed does not mean \
+that everything under it can be read: the keys decide each message."
+)]
 pub(crate) struct Topics {
     /// The identity file that `aups enrol` wrote
     #[arg(long = "as", value_name = "FILE")]

@@ -18,11 +18,13 @@ use tracing_subscriber::EnvFilter;
 /// Start every role in this process
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(long_about = "Start every role in this process: the NOS that takes data in, the KTM, the policies, the store and, \
+#[command(
+    long_about = "Start every role in this process: the NOS that takes data in, the KTM, the policies, the store and, \
 unless --broker names another, an MQTT broker.\n\nThe first start makes the realm and DIR/admin.token, with which the \
 other commands administer it. Prints one line on standard output once everything listens, `ready http=ADDR mqtt=ADDR`; \
 logs go to standard error. Ctrl-C and SIGTERM drain and stop. Settings come from flags, then from AUPS_<FLAG> in the \
-environment, then from --config, then from the defaults.")]
+environment, then from --config, then from the defaults."
+)]
 pub(crate) struct Up {
     /// HTTP listener; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, hide_env = true, env = "AUPS_HTTP", value_name = "ADDR")]
@@ -50,7 +52,7 @@ pub(crate) struct Up {
     #[arg(long, hide_env = true, env = "AUPS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or directives such as aups_nos=debug
-    #[arg(long, hide_env = true, env = "AUPS_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(long, hide_env = true, env = "AUPS_LOG", value_name = "FILTER", default_value = "info,mqtt5=warn")]
     log: String,
     /// How to log
     #[arg(long, hide_env = true, env = "AUPS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
@@ -87,7 +89,9 @@ impl Up {
         };
         terminal::line(&format!("ready http={} mqtt={}", started.http_addr(), started.mqtt_addr()))?;
         if started.nobody_reads() {
-            terminal::note("no policy is in force: nobody reads, and nothing is published; say who may: aups policy apply FILE");
+            terminal::note(
+                "no policy is in force: nobody reads, and nothing is published; say who may: aups policy apply FILE",
+            );
         }
         tokio::select! {
             _ = terminate.recv() => {}
@@ -114,8 +118,9 @@ impl Up {
 }
 
 fn start_log(filter: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| Failure::failed(format!("--log {filter}: {error}")).help("try --log info, or --log aups_nos=debug"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        Failure::failed(format!("--log {filter}: {error}")).help("try --log info, or --log aups_nos=debug")
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Human => log.with_ansi(Stream::Stderr.is_coloured()).init(),

@@ -16,7 +16,10 @@ pub(super) async fn read(subscribed: Subscribed, place: usize, board: Arc<Board>
         let event = match timeout(SILENCE_MAX, reader.next()).await {
             Ok(event) => event.ok_or_else(|| Failure::failed(format!("reader {name} ended")))?,
             Err(_) if board.all_sent() => {
-                return Err(Failure::failed(format!("reader {name} waits for {} readings that do not come", board.missing(place))));
+                return Err(Failure::failed(format!(
+                    "reader {name} waits for {} readings that do not come",
+                    board.missing(place)
+                )));
             }
             Err(_) => continue,
         };

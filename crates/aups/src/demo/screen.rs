@@ -47,7 +47,8 @@ impl Screen {
                 let view = format!("\n{}\n\n{}", view(board, self.paint), progress(board));
                 for (place, text) in view.lines().enumerate() {
                     if lines.len() == place {
-                        let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+                        let style =
+                            ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
                         lines.push(bars.add(ProgressBar::new_spinner().with_style(style)));
                     }
                     if let Some(line) = lines.get(place) {

@@ -73,9 +73,11 @@ struct Key {
 impl Station {
     /// Starts every role and applies the policies.
     pub(super) async fn open() -> Result<Self, Failure> {
-        let dir = tempfile::Builder::new().prefix("aups-demo-").tempdir().context("cannot make a temporary directory")?;
+        let dir =
+            tempfile::Builder::new().prefix("aups-demo-").tempdir().context("cannot make a temporary directory")?;
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
-        let topics = Topics::new("greensboro/{nodeId}/{name}", "unregistered/{nodeId}/{name}").map_err(anyhow::Error::from)?;
+        let topics =
+            Topics::new("greensboro/{nodeId}/{name}", "unregistered/{nodeId}/{name}").map_err(anyhow::Error::from)?;
         let server = server::start(ServerSettings {
             data_dir: dir.path().to_owned(),
             http: any_port,

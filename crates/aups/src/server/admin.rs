@@ -70,7 +70,7 @@ async fn require_token(State(admin): State<Admin>, request: Request, next: Next)
     if presented.is_some_and(|token| admin.token.matches(token)) {
         Ok(next.run(request).await)
     } else {
-        Err(Refused(Problem::new(
+        Err(Refused::from(Problem::new(
             401,
             "admin-token",
             "Not authenticated",
@@ -83,9 +83,14 @@ async fn require_token(State(admin): State<Admin>, request: Request, next: Next)
 async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T, Refused> {
     let body = read_body(request, ADMIN_BODY_BYTES_MAX).await?;
     serde_json::from_slice(&body).map_err(|error| {
-        Refused(
-            Problem::new(400, "malformed-request", "Malformed request", format!("the body is not as it should be: {error}"))
-                .at(error.line(), error.column()),
+        Refused::from(
+            Problem::new(
+                400,
+                "malformed-request",
+                "Malformed request",
+                format!("the body is not as it should be: {error}"),
+            )
+            .at(error.line(), error.column()),
         )
     })
 }
@@ -93,14 +98,14 @@ async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T, Refused> 
 /// A name in the path.
 fn name<T: std::str::FromStr<Err = aups_core::id::NameError>>(text: &str) -> Result<T, Refused> {
     text.parse().map_err(|error: aups_core::id::NameError| {
-        Refused(Problem::new(400, "malformed-name", "Malformed name", error.to_string()))
+        Refused::from(Problem::new(400, "malformed-name", "Malformed name", error.to_string()))
     })
 }
 
 impl From<RegistryError> for Refused {
     fn from(error: RegistryError) -> Self {
         let detail = error.to_string();
-        Self(match error {
+        Self::from(match error {
             RegistryError::Exists(_) => Problem::new(409, "exists", "Exists already", detail),
             RegistryError::Unknown { what: "group", .. } => Problem::new(
                 400,
@@ -125,7 +130,7 @@ impl From<RegistryError> for Refused {
 impl From<ApplyError> for Refused {
     fn from(error: ApplyError) -> Self {
         let detail = error.to_string();
-        Self(match error {
+        Self::from(match error {
             ApplyError::Refused(errors) => policies::refusal(&errors),
             ApplyError::Outdated { .. } => Problem::new(
                 412,
@@ -144,6 +149,3 @@ fn storage_problem(error: &(dyn std::error::Error + 'static)) -> Problem {
     tracing::error!(error = %error, cause, "an administrator's request failed");
     Problem::new(503, "storage", "Storage failed", "nothing was changed; the server's log says why; try again later")
 }
-
-#[cfg(test)]
-mod tests;

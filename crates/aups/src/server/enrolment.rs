@@ -37,11 +37,13 @@ pub(crate) struct Enrolment {
 pub(crate) async fn enrol(State(enrolment): State<Arc<Enrolment>>, request: Request) -> Result<Response, Refused> {
     let body = read_body(request, ENROL_BODY_BYTES_MAX).await?;
     let request = EnrolRequest::verify(&body).map_err(|error| {
-        Refused(Problem::new(
+        Refused::from(Problem::new(
             400,
             "malformed-enrolment",
             "Malformed enrolment request",
-            format!("{error}; an enrolment request is a compact JWS of type aups-enrol, signed by the key that it carries"),
+            format!(
+                "{error}; an enrolment request is a compact JWS of type aups-enrol, signed by the key that it carries"
+            ),
         ))
     })?;
     let password = b64::encode(&random::<32>());
@@ -50,7 +52,7 @@ pub(crate) async fn enrol(State(enrolment): State<Arc<Enrolment>>, request: Requ
         .enrol(&request.token, request.signing_key, request.kem.clone(), &password)
         .await
         .map_err(|error| match error {
-            RegistryError::Token => Refused(Problem::new(
+            RegistryError::Token => Refused::from(Problem::new(
                 401,
                 "enrolment-token",
                 "Enrolment refused",

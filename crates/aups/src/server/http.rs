@@ -15,17 +15,17 @@ use std::sync::{Arc, OnceLock};
 
 /// A request that is not served: answered as problem+json.
 #[derive(Debug)]
-pub(crate) struct Refused(pub(crate) Problem);
+pub(crate) struct Refused(Box<Problem>);
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self(Box::new(problem))
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        aups_nos::problem_response(self.0)
+        aups_nos::problem_response(*self.0)
     }
 }
 
@@ -33,13 +33,18 @@ impl IntoResponse for Refused {
 pub(crate) async fn read_body(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
     match Limited::new(request.into_body(), bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refused(Problem::new(
+        Err(error) if error.is::<LengthLimitError>() => Err(Refused::from(Problem::new(
             413,
             "body-too-large",
             "Body too large",
             format!("this request takes at most {bytes_max} bytes"),
         ))),
-        Err(_) => Err(Refused(Problem::new(400, "body-incomplete", "Body incomplete", "the body broke off; send it again"))),
+        Err(_) => Err(Refused::from(Problem::new(
+            400,
+            "body-incomplete",
+            "Body incomplete",
+            "the body broke off; send it again",
+        ))),
     }
 }
 
@@ -60,7 +65,7 @@ async fn readyz(State(ready): State<Ready>) -> Response {
     if ready() {
         "ready\n".into_response()
     } else {
-        Refused(Problem::new(
+        Refused::from(Problem::new(
             503,
             "not-ready",
             "Not ready",
@@ -76,12 +81,12 @@ async fn openapi() -> Response {
 
 async fn no_route(request: Request) -> Refused {
     let detail = format!("there is nothing at {}; see /openapi.json for what there is", request.uri().path());
-    Refused(Problem::new(404, "no-route", "No such resource", detail))
+    Refused::from(Problem::new(404, "no-route", "No such resource", detail))
 }
 
 async fn no_method(request: Request) -> Refused {
     let detail = format!("{} does not take {}; see /openapi.json", request.uri().path(), request.method());
-    Refused(Problem::new(StatusCode::METHOD_NOT_ALLOWED.as_u16(), "no-method", "Method not allowed", detail))
+    Refused::from(Problem::new(StatusCode::METHOD_NOT_ALLOWED.as_u16(), "no-method", "Method not allowed", detail))
 }
 
 /// The process's metrics. Installed once: all servers of a process share it.

@@ -32,7 +32,8 @@ pub(crate) enum ApplyError {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Version {
-    pub(crate) version: u64,
+    #[serde(rename = "version")]
+    pub(crate) number: u64,
     pub(crate) policies: usize,
     pub(crate) applied_at: UnixMillis,
     pub(crate) text: Arc<str>,
@@ -50,14 +51,10 @@ pub(crate) struct Policies {
 
 impl Policies {
     /// Reads the active version. A stored version that this program's rules refuse is an error and not an open door.
-    pub(crate) async fn open(
-        realm: RealmId,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, ApplyError> {
+    pub(crate) async fn open(realm: RealmId, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, ApplyError> {
         let newest = store.list(PREFIX).await?.0.into_iter().last();
         let (active, set) = match newest {
-            None => (Version { version: 0, policies: 0, applied_at: clock.now(), text: "".into() }, PolicySet::empty()),
+            None => (Version { number: 0, policies: 0, applied_at: clock.now(), text: "".into() }, PolicySet::empty()),
             Some((key, value)) => {
                 let version: Version =
                     serde_json::from_slice(&value.value).map_err(|_| ApplyError::Corrupt { key: key.clone() })?;
@@ -92,17 +89,13 @@ impl Policies {
     pub(crate) async fn apply(&self, text: &str, expected: Option<u64>) -> Result<Version, ApplyError> {
         let set = admit(text).await?;
         let mut active = self.active.lock().await;
-        if let Some(expected) = expected.filter(|expected| *expected != active.version) {
-            return Err(ApplyError::Outdated { active: active.version, expected });
+        if let Some(expected) = expected.filter(|expected| *expected != active.number) {
+            return Err(ApplyError::Outdated { active: active.number, expected });
         }
-        let version = Version {
-            version: active.version + 1,
-            policies: set.len(),
-            applied_at: self.clock.now(),
-            text: text.into(),
-        };
+        let version =
+            Version { number: active.number + 1, policies: set.len(), applied_at: self.clock.now(), text: text.into() };
         let value = serde_json::to_vec(&version).map_err(|_| ApplyError::Corrupt { key: PREFIX.into() })?;
-        let key = format!("{PREFIX}{:010}", version.version);
+        let key = format!("{PREFIX}{:010}", version.number);
         self.store.commit(vec![Change::Put { key, value: value.into(), expect: Expect::Absent }]).await?;
         self.decisions.send_replace(Arc::new(Pdp::new(self.realm, set)));
         active.clone_from(&version);

@@ -313,8 +313,10 @@ impl Registry {
         {
             let state = self.read();
             state.known_groups(&BTreeSet::from([name.clone()]))?;
-            let readers = state.readers.values().filter(|e| e.record.groups.contains(name)).map(|e| e.record.sub.as_str());
-            let groups = state.groups.iter().filter(|(_, within)| within.contains(name)).map(|(group, _)| group.as_str());
+            let readers =
+                state.readers.values().filter(|e| e.record.groups.contains(name)).map(|e| e.record.sub.as_str());
+            let groups =
+                state.groups.iter().filter(|(_, within)| within.contains(name)).map(|(group, _)| group.as_str());
             let members: Vec<&str> = readers.chain(groups).take(5).collect();
             if !members.is_empty() {
                 return Err(RegistryError::GroupInUse { group: name.clone(), members: members.join(", ") });
@@ -348,7 +350,12 @@ impl Registry {
         Ok(())
     }
 
-    async fn write_group(&self, name: GroupName, within: BTreeSet<GroupName>, expect: Expect) -> Result<(), RegistryError> {
+    async fn write_group(
+        &self,
+        name: GroupName,
+        within: BTreeSet<GroupName>,
+        expect: Expect,
+    ) -> Result<(), RegistryError> {
         let value = json(&GroupRecord { groups: within.clone() });
         self.store.commit(vec![Change::Put { key: format!("{GROUP_PREFIX}{name}"), value, expect }]).await?;
         let mut state = self.write();

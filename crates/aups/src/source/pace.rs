@@ -55,7 +55,11 @@ impl Pace {
         #[expect(clippy::cast_precision_loss, reason = "2^53 readings take longer than a life")]
         let next_at = started + Duration::from_secs_f64(self.gone as f64 / rate);
         sleep_until(next_at).await;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and a cast saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and a cast saturates"
+        )]
         let allowed = (started.elapsed().as_secs_f64() * rate) as u64 + 1;
         usize::try_from(allowed.saturating_sub(self.gone)).unwrap_or(most).clamp(1, most)
     }

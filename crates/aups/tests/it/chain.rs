@@ -63,8 +63,8 @@ fn the_broker_sees_ciphertext_and_stock_clients_get_no_more() {
         let mut stock = Lines::of(&mut aups.mosquitto_sub(Some(&alice), &["-V", version, "-t", "data/#", "-q", "1"]));
         let line = send_until_seen(&aups, &credential, &mut stock, r#"{"name":"secret","value":"plain as day"}"#);
         let message: Value = serde_json::from_str(&line).unwrap();
-        let members: Vec<&String> = message.as_object().unwrap().keys().collect();
-        assert_eq!(members, ["data", "keyId"]);
+        assert_eq!(message.as_object().unwrap().len(), 2, "{line}");
+        assert!(message["data"].is_string(), "{line}");
         assert_eq!(message["keyId"].as_str().unwrap().len(), 32);
         assert!(!line.contains("plain as day") && !line.contains("sensor1"), "{line}");
     }

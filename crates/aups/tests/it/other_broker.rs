@@ -2,10 +2,7 @@
 
 use crate::program::{Aups, METEO, Mosquitto, PATIENCE};
 use serde_json::Value;
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 fn start(mosquitto: &Mosquitto) -> Aups {
     let aups = Aups::start_with(&["--broker", &format!("mqtt://127.0.0.1:{}", mosquitto.port)]);
@@ -53,37 +50,15 @@ fn a_real_mosquitto_carries_ciphertext_and_the_entitled_open_it() {
 fn a_broker_that_was_away_gets_everything_when_it_is_back() {
     let mut mosquitto = Mosquitto::start();
     let aups = start(&mosquitto);
-    aups.apply(METEO);
-    aups.reader("alice", &["--attr", "roles=meteorologist"]);
-    let credential = aups.source("sensor1");
-    let mut alice = aups.spawn(&["sub", "--as", "alice.json", "data/#", "--json"]);
-    while alice.next_within(Duration::from_millis(300)).is_none() {
-        assert_eq!(aups.send(&credential, r#"{"name":"start","value":0}"#).status, 202);
-    }
-    let authorization = format!("Bearer {credential}");
-    let send = |values: std::ops::Range<u64>| {
-        let lines: String = values.map(|value| format!("{{\"name\":\"count\",\"value\":{value}}}\n")).collect();
-        let answer =
-            aups.post("/data", &lines, &[("Content-Type", "application/x-ndjson"), ("Authorization", &authorization)]);
-        assert_eq!(answer.status, 202, "{}", answer.body);
-    };
-    send(0..200);
+    let (mut alice, credential) = aups.subscribed_alice();
+    aups.send_counts(&credential, 0..200);
     mosquitto.stop();
-    send(200..400);
+    aups.send_counts(&credential, 200..400);
     let deadline = Instant::now() + PATIENCE;
     while aups.request("GET", "/readyz", b"", &[]).status != 503 {
         assert!(Instant::now() < deadline, "/readyz does not see that the broker is gone");
     }
     mosquitto.start_again();
-    send(400..600);
-    let mut missing: HashSet<u64> = (0..600).collect();
-    while !missing.is_empty() {
-        let line =
-            alice.next_within(PATIENCE).unwrap_or_else(|| panic!("{} are missing:\n{}", missing.len(), aups.log()));
-        let line: Value = serde_json::from_str(&line).unwrap();
-        if line["item"]["data"]["name"] == "count" {
-            let value = line["item"]["data"]["value"].as_u64().unwrap();
-            assert!(missing.remove(&value), "{value} came twice");
-        }
-    }
+    aups.send_counts(&credential, 400..600);
+    alice.expect_counts(0..600);
 }

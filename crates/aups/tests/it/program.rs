@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up: far above what it takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A policy set that lets meteorologists read everything below `data`.
 pub(crate) const METEO: &str = r#"
@@ -47,6 +47,11 @@ impl Aups {
     /// Kills it with SIGKILL and starts it again on the same ports and directory.
     pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
+        self.start_again();
+    }
+
+    /// Starts it again on the same ports and directory.
+    pub(crate) fn start_again(&mut self) {
         let (http, mqtt) = (self.http.clone(), format!("127.0.0.1:{}", self.mqtt_port));
         self.up(&http, &mqtt);
     }
@@ -172,6 +177,28 @@ impl Aups {
         self.request(method, path, body.as_bytes(), &[("Authorization", &format!("Bearer {}", self.admin_token()))])
     }
 
+    /// `aups sub --json` of a meteorologist who is subscribed to all data, and the credential of a source.
+    pub(crate) fn subscribed_alice(&self) -> (Lines, String) {
+        self.apply(METEO);
+        self.reader("alice", &["--attr", "roles=meteorologist"]);
+        let credential = self.source("sensor1");
+        let mut alice = self.spawn(&["sub", "--as", "alice.json", "data/#", "--json"]);
+        // Subscribed when the first item came.
+        while alice.next_within(Duration::from_millis(300)).is_none() {
+            assert_eq!(self.send(&credential, r#"{"name":"start","value":0}"#).status, 202);
+        }
+        (alice, credential)
+    }
+
+    /// Sends the numbers of a range as readings named `count`, as a stream of lines.
+    pub(crate) fn send_counts(&self, credential: &str, values: std::ops::Range<u64>) {
+        let accepted = values.end - values.start;
+        let lines: Vec<String> = values.map(|value| format!(r#"{{"name":"count","value":{value}}}"#)).collect();
+        let authorization = format!("Bearer {credential}");
+        let headers = [("Content-Type", "application/x-ndjson"), ("Authorization", authorization.as_str())];
+        assert_eq!(self.post("/data", &lines.join("\n"), &headers).json()["accepted"], accepted);
+    }
+
     /// A stock `mosquitto_sub` with this identity (or none), not yet started.
     pub(crate) fn mosquitto_sub(&self, identity: Option<&Value>, args: &[&str]) -> Command {
         mosquitto("mosquitto_sub", self.mqtt_port, identity, args)
@@ -252,14 +279,14 @@ fn curl(url: &str, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answe
 /// A program whose output is read line by line. Killed when dropped.
 pub(crate) struct Lines {
     child: Child,
-    lines: std::sync::mpsc::Receiver<String>,
+    received: std::sync::mpsc::Receiver<String>,
     errors: std::thread::JoinHandle<String>,
 }
 
 impl Lines {
     pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (sender, lines) = std::sync::mpsc::sync_channel(100_000);
+        let (sender, received) = std::sync::mpsc::sync_channel(100_000);
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
@@ -274,7 +301,7 @@ impl Lines {
             let _ = std::io::Read::read_to_end(&mut stderr, &mut all);
             text(&all)
         });
-        Self { child, lines, errors }
+        Self { child, received, errors }
     }
 
     /// The next line, waited for.
@@ -283,7 +310,7 @@ impl Lines {
     }
 
     pub(crate) fn next_within(&mut self, patience: Duration) -> Option<String> {
-        self.lines.recv_timeout(patience).ok()
+        self.received.recv_timeout(patience).ok()
     }
 
     /// Waits for the end: exit code, what was not read yet of stdout, and stderr.
@@ -299,7 +326,7 @@ impl Lines {
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
         };
-        let rest = self.lines.iter().collect();
+        let rest = self.received.iter().collect();
         let errors = std::mem::replace(&mut self.errors, std::thread::spawn(String::new)).join().unwrap();
         (status.code(), rest, errors)
     }
@@ -309,6 +336,21 @@ impl Drop for Lines {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Lines {
+    /// Reads items of [`Aups::send_counts`] until each of these values came, once.
+    pub(crate) fn expect_counts(&mut self, values: std::ops::Range<u64>) {
+        let mut missing: std::collections::HashSet<u64> = values.collect();
+        while !missing.is_empty() {
+            let line = self.next_within(PATIENCE).unwrap_or_else(|| panic!("{} values are missing", missing.len()));
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["item"]["data"]["name"] == "count" {
+                let value = line["item"]["data"]["value"].as_u64().unwrap();
+                assert!(missing.remove(&value), "{value} came twice");
+            }
+        }
     }
 }
 

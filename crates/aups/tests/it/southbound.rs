@@ -128,7 +128,7 @@ fn unregistered_sources_stay_below_their_own_topic_and_within_their_quota() {
 
     let flood = "1\n".repeat(1_000);
     let answer = aups.post("/data", &flood, &[("Content-Type", "application/x-ndjson")]);
-    assert_eq!(answer.problem(429), "over-quota", "{}", answer.body);
+    assert_eq!(answer.problem(429), "quota", "{}", answer.body);
 }
 
 #[test]

@@ -32,7 +32,10 @@ fn what_was_opened_shows_the_newest_value_and_the_least_accuracy() {
         board.opened(0, &rain(), &item(hour, value, accuracy));
     }
     let (topic, row) = board.rows().pop().unwrap();
-    assert_eq!((topic.as_str(), row.newest.as_str(), row.doubtful.as_str()), ("greensboro/sensor6/rain", "1.5 mm", "rain 500 mm"));
+    assert_eq!(
+        (topic.as_str(), row.newest.as_str(), row.doubtful.as_str()),
+        ("greensboro/sensor6/rain", "1.5 mm", "rain 500 mm")
+    );
     assert_eq!(row.accuracy, Some((Score::ZERO, Score::from_hundredths(90))));
 }
 

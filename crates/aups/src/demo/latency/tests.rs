@@ -12,9 +12,14 @@ fn percentiles_are_the_nearest_rank() {
 
 #[test]
 fn a_latency_has_three_digits_and_its_unit() {
-    for (micros, told) in
-        [(7, "7 µs"), (640, "640 µs"), (1_523, "1.52 ms"), (34_560, "34.6 ms"), (345_600, "346 ms"), (2_300_000, "2.30 s")]
-    {
+    for (micros, told) in [
+        (7, "7 µs"),
+        (640, "640 µs"),
+        (1_523, "1.52 ms"),
+        (34_560, "34.6 ms"),
+        (345_600, "346 ms"),
+        (2_300_000, "2.30 s"),
+    ] {
         assert_eq!(in_words(Duration::from_micros(micros)), told);
     }
 }

@@ -10,9 +10,6 @@ pub(super) fn router() -> Router<Admin> {
 }
 
 async fn list(State(admin): State<Admin>) -> Result<Json<Value>, Refused> {
-    let rows = admin.ktm.keys().await.map_err(|error| Refused(super::storage_problem(&error)))?;
-    let view = |row: &aups_ktm::KeyRow| {
-        json!({ "keyId": row.key_id, "val": row.val.to_string(), "atb": row.atb, "state": row.state })
-    };
-    Ok(Json(json!({ "items": rows.iter().map(view).collect::<Vec<_>>() })))
+    let rows = admin.ktm.keys().await.map_err(|error| Refused::from(super::storage_problem(&error)))?;
+    Ok(Json(json!({ "items": rows })))
 }

@@ -28,7 +28,7 @@ pub(super) fn router() -> Router<Admin> {
 
 async fn show(State(admin): State<Admin>) -> Response {
     let active = admin.policies.active().await;
-    let headers = [(ETAG, format!("\"{}\"", active.version)), (CONTENT_TYPE, "text/plain; charset=utf-8".into())];
+    let headers = [(ETAG, format!("\"{}\"", active.number)), (CONTENT_TYPE, "text/plain; charset=utf-8".into())];
     (headers, active.text.to_string()).into_response()
 }
 
@@ -36,9 +36,9 @@ async fn apply(State(admin): State<Admin>, headers: HeaderMap, request: Request)
     let expected = expected_version(&headers)?;
     let text = read_text(request).await?;
     let version = admin.policies.apply(&text, expected).await?;
-    tracing::info!(version = version.version, policies = version.policies, "policy set applied");
-    let body = Json(json!({ "version": version.version, "policies": version.policies }));
-    Ok(([(ETAG, format!("\"{}\"", version.version))], body).into_response())
+    tracing::info!(version = version.number, policies = version.policies, "policy set applied");
+    let body = Json(json!({ "version": version.number, "policies": version.policies }));
+    Ok(([(ETAG, format!("\"{}\"", version.number))], body).into_response())
 }
 
 async fn check(request: Request) -> Result<Json<Value>, Refused> {
@@ -48,9 +48,7 @@ async fn check(request: Request) -> Result<Json<Value>, Refused> {
 
 async fn versions(State(admin): State<Admin>) -> Result<Json<Value>, Refused> {
     let versions = admin.policies.versions().await?;
-    let view = |v: &crate::server::policies::Version| {
-        json!({ "version": v.version, "policies": v.policies, "appliedAt": v.applied_at.to_string() })
-    };
+    let view = |v: &crate::server::policies::Version| json!({ "version": v.number, "policies": v.policies, "appliedAt": v.applied_at });
     Ok(Json(json!({ "items": versions.iter().map(view).collect::<Vec<_>>() })))
 }
 
@@ -61,16 +59,23 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     if tag == "*" {
         return Ok(None);
     }
-    tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok()).map(Some).ok_or_else(|| {
-        let detail = "If-Match takes the ETag that GET /v1/policies gave, with its quotation marks";
-        Refused(Problem::new(400, "malformed-if-match", "Malformed If-Match", detail))
-    })
+    tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok()).map(Some).ok_or_else(
+        || {
+            let detail = "If-Match takes the ETag that GET /v1/policies gave, with its quotation marks";
+            Refused::from(Problem::new(400, "malformed-if-match", "Malformed If-Match", detail))
+        },
+    )
 }
 
 async fn read_text(request: Request) -> Result<String, Refused> {
     let body = read_body(request, SOURCE_BYTES_MAX).await?;
     String::from_utf8(body.into()).map_err(|_| {
-        Refused(Problem::new(400, "not-utf8", "Not UTF-8", "a policy set is text in UTF-8; save the file as such"))
+        Refused::from(Problem::new(
+            400,
+            "not-utf8",
+            "Not UTF-8",
+            "a policy set is text in UTF-8; save the file as such",
+        ))
     })
 }
 
@@ -83,7 +88,9 @@ pub(super) fn refusal(errors: &[PolicyError]) -> Problem {
     let count = errors.len();
     let detail = match errors.first() {
         Some(first) if count == 1 => format!("line {}, column {}: {}", first.line, first.column, first.message),
-        Some(first) => format!("{count} errors; the first in line {}, column {}: {}", first.line, first.column, first.message),
+        Some(first) => {
+            format!("{count} errors; the first in line {}, column {}: {}", first.line, first.column, first.message)
+        }
         None => "the policy set is not admitted".into(),
     };
     Problem::new(422, "policy-refused", "Policy set refused", detail).with("errors", listed)

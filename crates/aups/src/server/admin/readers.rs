@@ -5,7 +5,7 @@ use crate::server::{
     http::Refused,
     registry::{IssuedToken, ReaderChange, ReaderRecord},
 };
-use aups_core::{Attributes, GroupName, ReaderKind, Sub};
+use aups_core::{Attributes, GroupName, ReaderKind, Sub, UnixMillis};
 use aups_envelope::enrol::EnrolmentToken;
 use axum::{
     Json, Router,
@@ -15,7 +15,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, future::ready};
 
 pub(super) fn router() -> Router<Admin> {
     Router::new().nest("/v1/users", of_kind(ReaderKind::User)).nest("/v1/apps", of_kind(ReaderKind::App))
@@ -23,13 +23,10 @@ pub(super) fn router() -> Router<Admin> {
 
 fn of_kind(kind: ReaderKind) -> Router<Admin> {
     Router::new()
-        .route(
-            "/",
-            get(move |admin| list(kind, admin)).post(move |admin, request| add(kind, admin, request)),
-        )
+        .route("/", get(move |admin| ready(list(kind, admin))).post(move |admin, request| add(kind, admin, request)))
         .route(
             "/{sub}",
-            get(move |admin, sub| show(kind, admin, sub))
+            get(move |admin, sub| ready(show(kind, admin, sub)))
                 .patch(move |admin, sub, request| change(kind, admin, sub, request))
                 .delete(move |admin, sub| remove(kind, admin, sub)),
         )
@@ -52,7 +49,7 @@ struct WithToken {
     #[serde(flatten)]
     reader: View,
     token: String,
-    token_expires: String,
+    token_expires: UnixMillis,
 }
 
 impl From<ReaderRecord> for View {
@@ -64,7 +61,7 @@ impl From<ReaderRecord> for View {
 
 fn with_token(admin: &Admin, (record, issued): (ReaderRecord, IssuedToken)) -> Json<WithToken> {
     let token = EnrolmentToken::new(issued.secret, &admin.enrolment.realm.public());
-    Json(WithToken { reader: record.into(), token: token.to_string(), token_expires: issued.expires.to_string() })
+    Json(WithToken { reader: record.into(), token: token.to_string(), token_expires: issued.expires })
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,12 +84,12 @@ async fn add(
     Ok((StatusCode::CREATED, with_token(&admin, added)))
 }
 
-async fn list(kind: ReaderKind, State(admin): State<Admin>) -> Json<Value> {
+fn list(kind: ReaderKind, State(admin): State<Admin>) -> Json<Value> {
     let items: Vec<View> = admin.registry.readers(kind).into_iter().map(View::from).collect();
     Json(json!({ "items": items }))
 }
 
-async fn show(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<String>) -> Result<Json<View>, Refused> {
+fn show(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<String>) -> Result<Json<View>, Refused> {
     Ok(Json(admin.registry.get(kind, &name(&sub)?)?.into()))
 }
 

@@ -22,12 +22,11 @@ pub(super) fn router() -> Router<Admin> {
 async fn list(State(admin): State<Admin>) -> Json<Value> {
     let view = |source: &SourceRecord| {
         json!({
-            "NodeId": source.node_id,
-            "NodeType": source.node_type,
-            "CommunicationMode": source.communication_mode,
-            "EncryptionScheme": "none",
+            "nodeId": source.node_id,
+            "nodeType": source.node_type,
+            "communicationMode": source.communication_mode,
             "credentialId": source.credential_id,
-            "registeredAt": source.registered_at.to_string(),
+            "registeredAt": source.registered_at,
         })
     };
     Json(json!({ "items": admin.sources.list().iter().map(|source| view(source)).collect::<Vec<_>>() }))
@@ -35,17 +34,17 @@ async fn list(State(admin): State<Admin>) -> Json<Value> {
 
 async fn invite(State(admin): State<Admin>) -> Result<(StatusCode, Json<Value>), Refused> {
     let expires = admin.enrolment.clock.now().plus(INVITE_LIFE);
-    let token = admin.sources.invite().await.map_err(|error| Refused(super::storage_problem(&error)))?;
-    let body = json!({ "token": token, "tokenExpires": expires.to_string() });
+    let token = admin.sources.invite().await.map_err(|error| Refused::from(super::storage_problem(&error)))?;
+    let body = json!({ "token": token, "tokenExpires": expires });
     Ok((StatusCode::CREATED, Json(body)))
 }
 
 async fn remove(State(admin): State<Admin>, Path(node): Path<String>) -> Result<StatusCode, Refused> {
     let node: NodeId = name(&node)?;
-    let removed = admin.sources.remove(&node).await.map_err(|error| Refused(super::storage_problem(&error)))?;
+    let removed = admin.sources.remove(&node).await.map_err(|error| Refused::from(super::storage_problem(&error)))?;
     if removed {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Refused(Problem::new(404, "unknown", "Not registered", format!("no source is called `{node}`"))))
+        Err(Refused::from(Problem::new(404, "unknown", "Not registered", format!("no source is called `{node}`"))))
     }
 }

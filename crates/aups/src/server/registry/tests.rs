@@ -96,7 +96,11 @@ async fn a_reader_is_in_the_groups_that_hold_its_groups() {
     assert_eq!(registry.reader(&sub("pump")).unwrap().principal.groups, groups(["all", "staff"]));
 
     registry.change_group("staff".parse().unwrap(), groups([])).await.unwrap();
-    assert_eq!(registry.reader(&sub("pump")).unwrap().principal.groups, groups(["staff"]), "readers follow their groups");
+    assert_eq!(
+        registry.reader(&sub("pump")).unwrap().principal.groups,
+        groups(["staff"]),
+        "readers follow their groups"
+    );
     registry.change_group("staff".parse().unwrap(), groups(["all"])).await.unwrap();
     let cycle = registry.change_group("all".parse().unwrap(), groups(["staff"])).await;
     assert!(matches!(cycle, Err(RegistryError::GroupCycle { .. })));
@@ -107,11 +111,11 @@ async fn a_reader_is_in_the_groups_that_hold_its_groups() {
 async fn attributes_are_replaced_one_by_one_and_unknown_ones_are_refused() {
     let realm = realm().await;
     realm.add("alice").await;
-    let change = |json: &str| {
+    let alice = sub("alice");
+    let change = async |json: &str| {
         let change: ReaderChange = serde_json::from_str(json).unwrap();
-        realm.registry.change(ReaderKind::User, &sub("alice"), change).map(|r| r.map(|record| record.attrs))
+        realm.registry.change(ReaderKind::User, &alice, change).await.map(|record| record.attrs)
     };
-    use futures_util::FutureExt as _;
     change(r#"{"attrs":{"roles":["a","b"],"clearance":3}}"#).await.unwrap();
     let attrs = change(r#"{"attrs":{"clearance":null,"org":"cnr"}}"#).await.unwrap();
     assert_eq!((attrs.roles.len(), attrs.clearance, attrs.org.as_str()), (2, 0, "cnr"));

@@ -28,6 +28,6 @@ async fn so_many_are_due_as_the_rate_lets_through() {
 async fn at_most_what_is_asked_for_is_due() {
     assert_eq!(Pace::new(Rate::Max).due(500).await, 500);
     let mut pace = Pace::new(Rate::PerSecond(1e9));
-    assert_eq!(pace.due(3).await, 1, "the first");
+    assert!((1..=3).contains(&pace.due(3).await), "the first, and what came due while the clock was read");
     assert_eq!(pace.due(3).await, 3, "a thousand a microsecond later");
 }

@@ -2,7 +2,8 @@ use super::{super::text::of_parts, *};
 
 #[test]
 fn a_fault_is_shown_below_its_line() {
-    let text = of_parts(&[("a.cedar", "permit(principal, action, resource);\n"), ("b.cedar", "\n\twhen { qualty };\n")]);
+    let text =
+        of_parts(&[("a.cedar", "permit(principal, action, resource);\n"), ("b.cedar", "\n\twhen { qualty };\n")]);
     let fault = PolicyError { line: 3, column: 9, message: "no such thing".into(), help: "try `quality`".into() };
     assert_eq!(
         render(&fault, &text, Paint::plain()),
