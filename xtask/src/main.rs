@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod deny;
 mod layers;
+mod links;
 mod packages;
 mod test;
 mod vectors;
@@ -17,7 +18,7 @@ usage: cargo xtask <command>
 
 commands:
   test              everything that CI runs: installs what the tests need (it says so first), then formatting,
-                    layers, clippy with warnings denied, rustdoc, test vectors, doc tests, all other tests
+                    links, layers, clippy with warnings denied, rustdoc, test vectors, doc tests, all other tests
   layers            only the rules on what a crate may depend on (ARCHITECTURE.md)
   vectors           writes testvectors/ again from the code
   vectors --check   fails if that changes anything

@@ -2,7 +2,7 @@
 
 use crate::{
     command::{self, cargo},
-    deny, layers,
+    deny, layers, links,
     packages::{self, Needed},
     vectors,
 };
@@ -22,6 +22,7 @@ type Step = (&'static str, fn() -> Result<()>);
 const STEPS: &[Step] = &[
     ("packages", || packages::install(NEEDED, "the tests")),
     ("formatting", || command::run(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("links", links::run),
     ("layers", layers::run),
     ("dependencies", deny::run),
     ("clippy", clippy),
