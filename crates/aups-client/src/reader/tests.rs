@@ -22,12 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 struct Rights {
     removed: AtomicBool,
+    not_now: AtomicBool,
     no_data: AtomicBool,
 }
 
 impl Gate for Rights {
     fn connect(&self, connect: &Connect<'_>) -> Result<(), Refusal> {
         match (connect.user, connect.password) {
+            _ if self.not_now.load(Ordering::SeqCst) => Err(Refusal::Unavailable),
             (Some("alice"), Some(b"secret")) if !self.removed.load(Ordering::SeqCst) => Ok(()),
             _ => Err(Refusal::BadCredentials),
         }
@@ -262,6 +264,40 @@ async fn filters_are_subscribed_again_where_the_broker_has_forgotten_the_session
     }
     place.publish("other/s1/t", 1).await;
     next_item(&mut reader).await;
+    place.broker().kick("alice").await;
+    assert!(matches!(next(&mut reader).await, Event::Disconnected { .. }));
+    assert!(matches!(next(&mut reader).await, Event::Reconnected { session_present: false }));
+    reader.subscribe(&["other/s2/#"]).await.expect("subscribed, and so is what was before");
+    place.publish("other/s1/t", 1).await;
+    next_item(&mut reader).await;
+}
+
+#[tokio::test]
+async fn after_a_forgotten_session_the_last_values_come_once_more_if_they_are_new() {
+    let place = Place::new().await;
+    place.publish_retained("data/s1/t", 1, true).await;
+    place.publish_retained("data/s2/t", 1, true).await;
+    let mut reader = place.reader(ReaderOptions::default()).await;
+    reader.subscribe(&["data/#"]).await.expect("subscribed");
+    for _ in 0..2 {
+        assert_eq!(next_item(&mut reader).await.1, Status::Retained);
+    }
+    place.rights.not_now.store(true, Ordering::SeqCst);
+    place.broker().kick("alice").await;
+    assert!(matches!(next(&mut reader).await, Event::Disconnected { .. }));
+    place.publish_retained("data/s2/t", 1, true).await;
+    place.rights.not_now.store(false, Ordering::SeqCst);
+    assert!(matches!(next(&mut reader).await, Event::Reconnected { session_present: false }));
+    let mut came = Vec::new();
+    for _ in 0..2 {
+        came.push(match next(&mut reader).await {
+            Event::Item { topic, status, .. } => format!("{topic} {status}"),
+            Event::Duplicate { topic } => format!("{topic} duplicate"),
+            other => panic!("{other:?}"),
+        });
+    }
+    came.sort();
+    assert_eq!(came, ["data/s1/t duplicate", "data/s2/t retained"]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixture::{LIFE_MS, Realm, START, identity, topic};
+use aups_core::limits::SKEW_MAX;
 use std::collections::BTreeMap;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -220,6 +221,21 @@ fn messages_of_a_topic_keep_their_order_and_other_topics_go_on() {
 }
 
 #[test]
+fn what_an_answer_does_not_settle_waits_on_in_its_place() {
+    let mut bench = Bench::new();
+    bench.publish("a/t", 1);
+    let request = bench.ask().expect("a request");
+    for scope in [2, 1, 3] {
+        bench.publish("a/t", scope);
+    }
+    bench.answer(&request);
+    assert_eq!(bench.told(), ["a/t 0 fresh"]);
+    bench.pass(SECOND);
+    bench.settle();
+    assert_eq!(bench.told(), ["a/t 1 fresh", "a/t 2 fresh", "a/t 3 fresh"]);
+}
+
+#[test]
 fn a_denied_message_lets_those_behind_it_through_in_order() {
     let mut bench = Bench::new();
     bench.realm.forbidden.insert(1);
@@ -261,16 +277,22 @@ fn messages_without_acknowledgement_leave_room_for_the_others() {
 fn what_waits_is_bounded_in_bytes() {
     let mut bench = Bench::new();
     let large = format!("\"{}\"", "x".repeat(1_900_000));
-    let mut bytes = 0;
-    for number in 0..20 {
-        let on = format!("a/{number}");
-        let payload = bench.realm.seal(&on, 1, START, large.as_bytes());
-        bytes = payload.len();
-        bench.deliver(&on, &payload);
+    for _ in 0..2 {
+        let mut bytes = 0;
+        for number in 0..20 {
+            let on = format!("a/{number}");
+            let payload = bench.realm.seal(&on, 1, bench.now.wall, large.as_bytes());
+            bytes = payload.len();
+            bench.deliver(&on, &payload);
+        }
+        let rejected = bench.told();
+        assert_eq!(rejected.len(), 20 - HOLD_BYTES_MAX / bytes, "{rejected:?}");
+        assert!(rejected.iter().all(|told| told.ends_with("too many messages wait for keys")));
+        bench.settle();
+        assert_eq!(bench.told().len(), HOLD_BYTES_MAX / bytes, "no items, and gone");
+        // Another key, so that they wait again.
+        bench.pass(Duration::from_millis(2 * LIFE_MS));
     }
-    let rejected = bench.told();
-    assert_eq!(rejected.len(), 20 - HOLD_BYTES_MAX / bytes, "{rejected:?}");
-    assert!(rejected.iter().all(|told| told.ends_with("too many messages wait for keys")));
 }
 
 #[test]
@@ -336,6 +358,25 @@ fn a_clock_that_goes_wrong_stops_keys_that_are_here() {
 }
 
 #[test]
+fn while_the_clock_is_off_keys_that_are_here_are_asked_for_because_the_answer_tells_the_time() {
+    let mut bench = Bench::new();
+    bench.realm.forbidden.insert(2);
+    bench.publish("a/t", 1);
+    bench.settle();
+    bench.realm.ahead_ms = 60_000;
+    bench.publish("b/t", 2);
+    bench.settle();
+    bench.realm.ahead_ms = 0;
+    bench.pass(LATER);
+    bench.settle();
+    assert_eq!(bench.told(), ["a/t 0 fresh", "clock -60000 true", "clock 0 false", "b/t denied"]);
+    bench.session.skew.measure(bench.now.wall.plus(SKEW_MAX * 2), Duration::ZERO, bench.now.wall);
+    bench.publish("a/t", 1);
+    bench.settle();
+    assert_eq!(bench.told(), ["clock 0 false", "a/t 2 fresh"]);
+}
+
+#[test]
 fn a_clock_that_is_a_little_off_is_told_and_works() {
     let mut bench = Bench::new();
     bench.realm.ahead_ms = 10_000;
@@ -351,8 +392,8 @@ fn without_an_answer_messages_wait_and_the_reader_asks_again_ever_later() {
     let mut last = Duration::ZERO;
     for _ in 0..12 {
         bench.ask().expect("a request");
-        assert_eq!(bench.session.wake_at(bench.now), None, "one request at a time");
-        assert_eq!(bench.session.next_request(bench.now), None);
+        bench.pass(SECOND);
+        assert_eq!((bench.wait(), bench.ask()), (None, None), "one request at a time");
         bench.session.on_answer(Err(ServerError::TooLarge { url: "u".into() }), bench.now);
         last = bench.wait().expect("again");
         assert_eq!(bench.session.next_request(bench.now), None, "not at once");
@@ -362,6 +403,10 @@ fn without_an_answer_messages_wait_and_the_reader_asks_again_ever_later() {
     assert_eq!(bench.told().len(), 12);
     bench.settle();
     assert_eq!(bench.told(), ["a/t 0 late"], "it is older than a minute by now");
+    bench.publish("b/t", 2);
+    bench.ask().expect("a request");
+    bench.session.on_answer(Err(ServerError::TooLarge { url: "u".into() }), bench.now);
+    assert!(bench.wait().expect("again") <= RETRY_WAITS.0, "one failure is the first again");
 }
 
 #[test]
