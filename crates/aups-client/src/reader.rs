@@ -4,7 +4,7 @@ use crate::{
     ConnectError, Event, Identity, Minimum, ServerError, SystemClock,
     link::{Delivery, Link, LinkEvent, LinkSettings},
     server::{Answer, Server},
-    session::{Message, Now, Session, SessionSettings},
+    session::{HoldLimits, Message, Now, Session, SessionSettings},
 };
 use aups_core::{Clock, Filter, Topic, limits::FRESH_AGE_DEFAULT, topic::TopicError};
 use aups_envelope::{b64, hash};
@@ -26,6 +26,8 @@ use tokio::{
 const EVENTS_QUEUED_MAX: usize = 64;
 /// Subscriptions asked for and not yet taken by the task.
 const COMMANDS_QUEUED_MAX: usize = 8;
+/// Most bytes of messages that wait for keys.
+const HOLD_BYTES_MAX: usize = 32 << 20;
 /// Path of key requests on the server.
 const KEYS_PATH: &str = "/v1/keys";
 
@@ -172,7 +174,7 @@ impl Reader {
             minimums: options.min,
             max_age: options.max_age,
             // What the broker may send before the first acknowledgement, and as much again without any (QoS 0).
-            hold_messages_max: 2 * usize::from(options.receive_max),
+            hold: HoldLimits { messages_max: 2 * usize::from(options.receive_max), bytes_max: HOLD_BYTES_MAX },
         };
         let (commands, commands_in) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (events_out, events) = mpsc::channel(EVENTS_QUEUED_MAX);

@@ -23,7 +23,7 @@ use aups_envelope::{
     random,
 };
 use bytes::Bytes;
-use hold::{Hold, HoldLimits, Pushed};
+use hold::{Hold, Pushed};
 use prefetch::Prefetch;
 use remembered::Remembered;
 use serde_json::value::RawValue;
@@ -50,10 +50,10 @@ const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration:
 const WANTED_BYTES_MAX: usize = 11 << 10;
 /// Longest wait that a server may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
-/// Most bytes of messages that wait for keys.
-const HOLD_BYTES_MAX: usize = 32 << 20;
 /// Most events that wait for the application, save those of QoS 1 messages, of which the broker limits the number.
 const OUTPUTS_MAX: usize = 1_024;
+
+pub(crate) use hold::HoldLimits;
 
 /// An instant by both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -90,8 +90,8 @@ pub(crate) struct Output {
 pub(crate) struct SessionSettings {
     pub(crate) minimums: Vec<Minimum>,
     pub(crate) max_age: Duration,
-    /// Most messages that wait for keys.
-    pub(crate) hold_messages_max: usize,
+    /// How much may wait for keys.
+    pub(crate) hold: HoldLimits,
 }
 
 /// The state of a reader.
@@ -134,13 +134,12 @@ enum Attempt {
 
 impl Session {
     pub(crate) fn new(identity: Identity, settings: SessionSettings) -> Self {
-        let limits = HoldLimits { messages_max: settings.hold_messages_max, bytes_max: HOLD_BYTES_MAX };
         Self {
             identity,
             minimums: settings.minimums,
             ring: KeyRing::new(),
             acceptance: Acceptance::new(AcceptanceLimits { max_age: settings.max_age, ..AcceptanceLimits::default() }),
-            hold: Hold::new(limits),
+            hold: Hold::new(settings.hold),
             denied: Remembered::new(DENIED_FOR, DENIED_MAX),
             unlisted: Remembered::new(DENIED_FOR, UNLISTED_MAX),
             prefetch: Prefetch::new(SCOPES_IN_USE_MAX),
