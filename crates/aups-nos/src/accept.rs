@@ -136,8 +136,7 @@ impl Acceptance {
             IpAddr::V4(address) => hash::sha256(&[b"aups/1 address", &self.address_salt, &address.octets()]),
             IpAddr::V6(address) => hash::sha256(&[b"aups/1 address", &self.address_salt, &address.octets()]),
         };
-        let [a, b, c, d, e, f, g, h, ..] = hash;
-        format!("addr-{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h])).into()
+        format!("addr-{:016x}", hash.first_chunk().copied().map_or(0, u64::from_be_bytes)).into()
     }
 }
 
@@ -157,9 +156,10 @@ impl ItemIds {
     }
 
     fn next(&self, now: UnixMillis) -> ItemId {
-        let [a, b, c, _, _, _, _, h, i, j] = self.random;
-        let [d, e, f, g] = self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let bytes = [a, b, c, d, e, f, g, h, i, j];
+        let mut bytes = self.random;
+        let count = self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        // Before the counter 18 random bits, after it 24.
+        bytes.iter_mut().skip(3).zip(count).for_each(|(byte, count)| *byte = count);
         ItemId(uuid::Builder::from_unix_timestamp_millis(now.0, &bytes).into_uuid())
     }
 }

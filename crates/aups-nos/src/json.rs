@@ -280,8 +280,9 @@ fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
 
 fn place_of(bytes: &[u8], offset: usize) -> Place {
     let before = bytes.get(..offset).unwrap_or(bytes);
-    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    Place { line: before.iter().filter(|byte| **byte == b'\n').count() + 1, column: before.len() - line_start + 1 }
+    let lines = before.split(|byte| *byte == b'\n');
+    let column = before.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
+    Place { line: lines.count(), column }
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ impl KeyService {
             challenges: ChallengeKey::generate(),
             by_address: Buckets::new(limits.address_rate),
             by_reader: Buckets::new(limits.reader_rate),
-            seen: Mutex::new(Seen::new(limits.jtis_max)),
+            seen: Mutex::new(Seen::new(limits.jtis_max, Instant::now())),
             certificate: Mutex::new(None),
         }
     }
@@ -300,8 +300,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(entries_max: usize) -> Self {
-        Self { young: HashSet::new(), old: HashSet::new(), since: Instant::now(), entries_max }
+    fn new(entries_max: usize, now: Instant) -> Self {
+        Self { young: HashSet::new(), old: HashSet::new(), since: now, entries_max }
     }
 
     /// Remembers a `jti`, if it is new and there is room.

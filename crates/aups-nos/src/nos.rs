@@ -156,6 +156,11 @@ impl Nos {
         Arc::clone(&self.southbound.sources)
     }
 
+    /// Items that were taken and are not yet withheld, or published and acknowledged.
+    pub fn unacknowledged(&self) -> u64 {
+        self.backlog.unacknowledged()
+    }
+
     /// Takes nothing more, publishes what was taken, and stops; after [`NosConfig::drain_max`] in any case. In disk mode
     /// what is left then is published after the next start.
     pub async fn drain(mut self) {
@@ -163,7 +168,7 @@ impl Nos {
         if time::timeout(self.drain_max, &mut self.worker).await.is_ok() {
             return;
         }
-        let items = self.backlog.unacknowledged();
+        let items = self.unacknowledged();
         if self.backlog.is_durable() {
             info!(items, "stopping with items on disk; they are published after the next start");
         } else {
@@ -181,7 +186,7 @@ impl Drop for Nos {
 
 impl fmt::Debug for Nos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nos").field("unacknowledged", &self.backlog.unacknowledged()).finish_non_exhaustive()
+        f.debug_struct("Nos").field("unacknowledged", &self.unacknowledged()).finish_non_exhaustive()
     }
 }
 
@@ -196,6 +201,3 @@ async fn address_salt(store: &dyn Store) -> Result<[u8; 32], StartError> {
     let text = std::str::from_utf8(&kept.value).map_err(|_| StartError::AddressSalt)?;
     b64::decode_array(text).map_err(|_| StartError::AddressSalt)
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,31 +14,32 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// A problem, and when to come back where that helps.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    pub(crate) problem: Problem,
-    pub(crate) retry_after: Option<Duration>,
+    /// Boxed, so that what goes well is not slowed down by the room that an error would take.
+    problem: Box<Problem>,
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// To be tried again after a while: `Retry-After` (RFC 9110 section 10.2.3), whole seconds, at least one.
     pub(crate) fn later(problem: Problem, after: Duration) -> Self {
-        Self { problem, retry_after: Some(after) }
+        Self { problem: problem.into(), retry_after: Some(after) }
     }
 
     /// Changes the problem, for instance to name a place.
     pub(crate) fn map(self, change: impl FnOnce(Problem) -> Problem) -> Self {
-        Self { problem: change(self.problem), ..self }
+        Self { problem: change(*self.problem).into(), ..self }
     }
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, retry_after: None }
+        Self { problem: problem.into(), retry_after: None }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = problem_response(self.problem);
+        let mut response = problem_response(*self.problem);
         if let Some(after) = self.retry_after {
             let seconds = after.as_millis().div_ceil(1_000).max(1);
             if let Ok(value) = HeaderValue::try_from(seconds.to_string()) {

@@ -105,7 +105,7 @@ pub struct Sources {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     registration: Registration,
-    sources_max: usize,
+    registrations_max: usize,
     known: RwLock<Known>,
 }
 
@@ -136,7 +136,7 @@ impl Sources {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         registration: Registration,
-        sources_max: usize,
+        registrations_max: usize,
     ) -> Result<Self, SourcesError> {
         let mut known = Known::default();
         let (records, _) = store.list(SOURCE_PREFIX).await?;
@@ -145,7 +145,7 @@ impl Sources {
                 serde_json::from_slice(&record.value).map_err(|source| SourcesError::Record { key, source })?;
             known.insert(Arc::new(record));
         }
-        Ok(Self { store, clock, registration, sources_max, known: RwLock::new(known) })
+        Ok(Self { store, clock, registration, registrations_max, known: RwLock::new(known) })
     }
 
     /// The source that a credential, as it came in a request, belongs to. Memory only, about 0.5 µs.
@@ -167,7 +167,7 @@ impl Sources {
         if self.read().by_name.contains_key(&new.node_id) {
             return Err(SourcesError::Exists);
         }
-        if self.read().by_name.len() >= self.sources_max {
+        if self.read().by_name.len() >= self.registrations_max {
             return Err(SourcesError::Full);
         }
         let credential = Secret::random();

@@ -61,14 +61,11 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         let token = token.trim();
         (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
     });
-    match (token, all.next()) {
-        (Some(token), None) => Ok(Some(token)),
-        _ => {
-            let detail =
-                "Authorization must be given once, as `Bearer <credential>`; leave it out to send unregistered";
-            Err(Problem::new(401, "not-authenticated", "not authenticated", detail).into())
-        }
+    if token.is_some() && all.next().is_none() {
+        return Ok(token);
     }
+    let detail = "Authorization must be given once, as `Bearer <credential>`; leave it out to send unregistered";
+    Err(Problem::new(401, "not-authenticated", "not authenticated", detail).into())
 }
 
 /// The media type of a body; JSON where none is given.

@@ -87,7 +87,7 @@ fn what_rfc_8259_forbids_is_refused() {
         r#"{"a":}"#,
         r#"{"a":1,}"#,
         r#"{"a":1 "b":2}"#,
-        r#"{1:2}"#,
+        "{1:2}",
         "// comment\n1",
         "/**/1",
         "\u{feff}1",

@@ -1,1 +1,272 @@
+use super::*;
+use crate::fixture::{Answer, Enrolled, METEOROLOGISTS, NOW, Rig, post, with_bearer, with_type};
+use crate::{NosConfig, Rate};
+use aups_core::{ReaderKind, limits::SKEW_MAX};
+use aups_envelope::{
+    SealedMessage, hash,
+    key_request::{OpenedResponse, open_key_response},
+};
+use axum::http;
 
+fn request(rig: &Rig, reader: &Enrolled, want: &[KeyId]) -> KeyRequest {
+    KeyRequest {
+        aud: rig.ktm.realm().id(),
+        sub: reader.sub.clone(),
+        freshness: Freshness::IssuedAt(rig.now()),
+        jti: hash::random(),
+        want: want.iter().map(|key_id| Wanted { key_id: *key_id, topic: "data/s1/x".into() }).collect(),
+    }
+}
+
+async fn ask(rig: &Rig, jws: &str) -> Answer {
+    rig.send(with_type(post("/v1/keys", jws.to_owned()), JOSE)).await
+}
+
+fn open(rig: &Rig, reader: &Enrolled, jws: &str, answer: &Answer) -> OpenedResponse {
+    assert_eq!(answer.header(header::CONTENT_TYPE), JOSE);
+    let realm_key = rig.ktm.realm().public();
+    let opened = open_key_response(jws.as_bytes(), &answer.bytes, &realm_key, &reader.kem, rig.now()).unwrap();
+    assert!(opened.refused.is_empty(), "{:?}", opened.refused);
+    opened
+}
+
+/// Publishes something and gives the id of its key.
+async fn published_key(rig: &Rig) -> KeyId {
+    let count = rig.sink.delivered().len();
+    rig.data("1").await.accepted();
+    let published = rig.sink.until_delivered(count + 1).await;
+    SealedMessage::parse(&published[count].payload).unwrap().header().key_id
+}
+
+/// Another key id of the same scope that was never made.
+fn altered(key_id: KeyId) -> KeyId {
+    let mut bytes = *key_id.as_bytes();
+    bytes[23] ^= 1;
+    KeyId::from_bytes(bytes)
+}
+
+#[tokio::test]
+async fn an_entitled_reader_gets_the_key_and_the_next_one() {
+    let rig = Rig::new().await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let key_id = published_key(&rig).await;
+    let unknown = altered(key_id);
+    let jws = request(&rig, &alice, &[key_id, unknown, key_id]).sign(&alice.signing_key);
+    let answer = ask(&rig, &jws).await;
+    assert_eq!((answer.status, answer.header(header::CACHE_CONTROL)), (StatusCode::OK, "no-store"));
+    let opened = open(&rig, &alice, &jws, &answer);
+    assert_eq!((opened.now, opened.nos.nos.as_str()), (NOW, "nos-1"));
+    let ids = |keys: &[aups_envelope::KeyEntry]| keys.iter().map(|key| key.key_id).collect::<Vec<_>>();
+    assert_eq!((ids(&opened.grants.keys), &opened.grants.denied), (vec![key_id], &vec![unknown]));
+    assert_eq!(opened.grants.next[0].terms.epoch.0, key_id.epoch().0 + 1);
+    assert_eq!(opened.publishers.len(), 1);
+
+    let next = opened.grants.next[0].key_id;
+    let jws = request(&rig, &alice, &[key_id, next]).sign(&alice.signing_key);
+    let opened = open(&rig, &alice, &jws, &ask(&rig, &jws).await);
+    assert_eq!(opened.grants.keys.len(), 2);
+    assert!(opened.grants.next.is_empty(), "what was asked for is not told twice");
+}
+
+#[tokio::test]
+async fn a_reader_without_rights_cannot_tell_forbidden_from_unknown() {
+    let rig = Rig::new().await;
+    let mallory = rig.readers.enrol("mallory", &["gardener"]);
+    let forbidden = published_key(&rig).await;
+    let mut bodies = Vec::new();
+    for key_id in [forbidden, altered(forbidden)] {
+        let jws = request(&rig, &mallory, &[key_id]).sign(&mallory.signing_key);
+        let answer = ask(&rig, &jws).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+        let opened = open(&rig, &mallory, &jws, &answer);
+        assert_eq!(opened.grants.denied, [key_id]);
+        assert!(opened.grants.keys.is_empty() && opened.grants.next.is_empty());
+        bodies.push(answer.bytes.len());
+    }
+    assert_eq!(bodies[0], bodies[1], "nor by the length");
+    let jws = request(&rig, &mallory, &[]).sign(&mallory.signing_key);
+    assert_eq!(ask(&rig, &jws).await.status, StatusCode::FORBIDDEN, "nothing asked, nothing granted");
+}
+
+#[tokio::test]
+async fn the_scope_decides_with_the_readers_attributes_of_now_and_where_it_asks_from() {
+    let rig = Rig::new().await;
+    rig.put_in_force(
+        r#"permit(principal, action == Action::"receive", resource in Topic::"unregistered")
+           when { principal.roles.contains("meteorologist") && context has address && context.address.isInRange(ip("192.0.2.0/24")) };"#,
+    );
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let key_id = published_key(&rig).await;
+    let jws = || request(&rig, &alice, &[key_id]).sign(&alice.signing_key);
+    assert_eq!(ask(&rig, &jws()).await.status, StatusCode::OK);
+    let elsewhere = crate::fixture::from([198, 51, 100, 1], with_type(post("/v1/keys", jws()), JOSE));
+    assert_eq!(rig.send(elsewhere).await.status, StatusCode::FORBIDDEN);
+    let keys = ReaderKeys { signing_key: alice.signing_key.public(), kem: alice.kem.public() };
+    rig.readers.insert("alice", &[], Some(keys));
+    assert_eq!(ask(&rig, &jws()).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_stale_request_is_told_the_time_and_a_challenge_that_stands_in_for_it() {
+    let rig = Rig::new().await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let key_id = published_key(&rig).await;
+    let with = |freshness| KeyRequest { freshness, ..request(&rig, &alice, &[key_id]) }.sign(&alice.signing_key);
+    let minute = REQUEST_AGE_MAX;
+    for fresh in [NOW.plus(minute), UnixMillis(NOW.0 - 60_000)] {
+        assert_eq!(ask(&rig, &with(Freshness::IssuedAt(fresh))).await.status, StatusCode::OK);
+    }
+    for stale in [UnixMillis(NOW.0 + 60_001), UnixMillis(NOW.0 - 60_001), UnixMillis(0), UnixMillis(u64::MAX)] {
+        let answer = ask(&rig, &with(Freshness::IssuedAt(stale))).await;
+        assert_eq!((answer.problem(), &answer.json["now"]), ((401, "not-authenticated"), &NOW.0.into()));
+    }
+    let answer = ask(&rig, &with(Freshness::IssuedAt(UnixMillis(7)))).await;
+    let challenge = answer.json["challenge"].as_str().unwrap().to_owned();
+    assert_eq!(ask(&rig, &with(Freshness::Challenge(challenge.clone()))).await.status, StatusCode::OK);
+    let made_up = ask(&rig, &with(Freshness::Challenge("x".into()))).await;
+    assert!(made_up.problem().0 == 401 && made_up.json["challenge"].is_string());
+    rig.clock.advance(minute + Duration::from_millis(1));
+    assert_eq!(ask(&rig, &with(Freshness::Challenge(challenge))).await.status, StatusCode::UNAUTHORIZED);
+    assert!(SKEW_MAX < minute);
+}
+
+#[tokio::test]
+async fn an_unknown_reader_a_bad_signature_and_another_realm_get_the_same_answer() {
+    let rig = Rig::new().await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    rig.readers.insert("invited", &["meteorologist"], None);
+    let key_id = published_key(&rig).await;
+    let stranger = Enrolled { sub: "stranger".parse().unwrap(), ..rig.readers.enrol("bob", &[]) };
+    let invited = Enrolled { sub: "invited".parse().unwrap(), ..rig.readers.enrol("bob", &[]) };
+    let elsewhere = KeyRequest { aud: RealmId::from_bytes([1; 32]), ..request(&rig, &alice, &[key_id]) };
+    let good = request(&rig, &alice, &[key_id]).sign(&alice.signing_key);
+    let mut tampered = good.clone();
+    let last = tampered.pop().unwrap();
+    tampered.push(if last == 'A' { 'Q' } else { 'A' });
+    let mut answers = Vec::new();
+    for jws in [
+        request(&rig, &stranger, &[key_id]).sign(&stranger.signing_key),
+        request(&rig, &invited, &[key_id]).sign(&invited.signing_key),
+        request(&rig, &alice, &[key_id]).sign(&stranger.signing_key),
+        // Signed with the NOS's own key, which stands in for the key of an unknown reader.
+        request(&rig, &stranger, &[key_id]).sign(&crate::fixture::signing_key()),
+        elsewhere.sign(&alice.signing_key),
+        tampered,
+    ] {
+        let answer = ask(&rig, &jws).await;
+        assert_eq!(answer.problem(), (401, "not-authenticated"), "{jws}");
+        answers.push(answer.bytes);
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(ask(&rig, &good).await.status, StatusCode::OK, "and none of it used up the real request");
+}
+
+#[tokio::test]
+async fn a_request_is_answered_once() {
+    let rig = Rig::new().await;
+    let (alice, bob) = (rig.readers.enrol("alice", &["meteorologist"]), rig.readers.enrol("bob", &["meteorologist"]));
+    let key_id = published_key(&rig).await;
+    let first = request(&rig, &alice, &[key_id]);
+    let jws = first.sign(&alice.signing_key);
+    assert_eq!(ask(&rig, &jws).await.status, StatusCode::OK);
+    assert_eq!(ask(&rig, &jws).await.problem(), (409, "request-repeated"));
+    let same_jti = KeyRequest { want: Vec::new(), ..first.clone() }.sign(&alice.signing_key);
+    assert_eq!(ask(&rig, &same_jti).await.problem(), (409, "request-repeated"));
+    let of_another = KeyRequest { sub: bob.sub.clone(), ..first }.sign(&bob.signing_key);
+    assert_eq!(ask(&rig, &of_another).await.status, StatusCode::OK, "a jti is the reader's own");
+}
+
+#[test]
+fn a_jti_is_remembered_as_long_as_its_request_could_be_fresh_and_then_forgotten() {
+    let start = Instant::now();
+    let sub: Sub = "alice".parse().unwrap();
+    let mut seen = Seen::new(3, start);
+    let mut take =
+        |jti: u8, seconds: u64| seen.take(sub.clone(), [jti; 16], start + Duration::from_secs(seconds)).is_ok();
+    assert!(take(1, 0));
+    assert!(take(2, 120));
+    assert!(!take(1, 119) && !take(1, 121) && !take(2, 240));
+    assert!(take(3, 241));
+    assert!(take(1, 242), "two lives later");
+    assert!(take(4, 1_000), "long after, there is room again");
+    let mut full = Seen::new(1, start);
+    assert!(full.take(sub.clone(), [1; 16], start).is_ok());
+    assert!(full.take(sub, [2; 16], start).is_err(), "no room: refused, not let through unremembered");
+}
+
+#[tokio::test]
+async fn what_is_no_key_request_is_malformed() {
+    let rig = Rig::new().await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let key_id = published_key(&rig).await;
+    let many = |count| request(&rig, &alice, &vec![key_id; count]).sign(&alice.signing_key);
+    assert_eq!(ask(&rig, &many(64)).await.status, StatusCode::OK);
+    assert_eq!(ask(&rig, &many(65)).await.problem(), (400, "key-request"));
+    let good = many(1);
+    for bad in ["", "x", "a.b.c", good.strip_suffix(|_| true).unwrap(), &format!("{good}."), &format!(" {good}")] {
+        assert_eq!(ask(&rig, bad).await.problem(), (400, "key-request"), "{bad}");
+    }
+    assert_eq!(ask(&rig, &"x".repeat(16 << 10)).await.problem(), (400, "key-request"));
+    assert_eq!(ask(&rig, &"x".repeat((16 << 10) + 1)).await.problem(), (413, "too-large"));
+    assert_eq!(
+        rig.send(with_type(post("/v1/keys", good.clone()), "application/json")).await.problem(),
+        (415, "media-type")
+    );
+    assert_eq!(rig.send(with_type(post("/v1/keys", good), "Application/JOSE; x=y")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn rates_hold_by_address_and_by_reader_and_a_stranger_cannot_use_up_a_readers() {
+    let limits = KeyServiceLimits {
+        address_rate: Rate { per_second: 1, burst: 30 },
+        reader_rate: Rate { per_second: 1, burst: 20 },
+        ..KeyServiceLimits::default()
+    };
+    let rig = Rig::with(NosConfig { key_service: limits, ..NosConfig::default() }, None).await;
+    let alice = rig.readers.enrol("alice", &[]);
+    let jws = || request(&rig, &alice, &[]).sign(&alice.signing_key);
+    let ask_from = async |address: u8, jws: String| {
+        rig.send(crate::fixture::from([192, 0, 2, address], with_type(post("/v1/keys", jws), JOSE))).await
+    };
+    let forged = request(&rig, &alice, &[]).sign(&crate::fixture::signing_key());
+    for _ in 0..30 {
+        assert_eq!(ask_from(9, forged.clone()).await.problem().0, 401);
+    }
+    let answer = ask_from(9, jws()).await;
+    assert_eq!((answer.problem(), answer.header(header::RETRY_AFTER)), ((429, "too-many-requests"), "1"));
+    for _ in 0..20 {
+        assert_eq!(ask_from(1, jws()).await.status, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(ask_from(2, jws()).await.problem(), (429, "too-many-requests"));
+}
+
+#[tokio::test]
+async fn a_reader_is_told_what_it_may_subscribe_to() {
+    let rig = Rig::new().await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let (mallory, realm) = (rig.readers.enrol("mallory", &[]), rig.ktm.realm().id());
+    let token = |sub: &str, aud, iat| Bearer { aud, sub: sub.parse().unwrap(), iat, jti: hash::random() };
+    let get = |token: &str| with_bearer(http::Request::get("/v1/topics").body(Body::empty()).unwrap(), token);
+    let answer = rig.send(get(&token("alice", realm, NOW).sign(&alice.signing_key))).await;
+    assert_eq!(
+        (answer.status, answer.json),
+        (StatusCode::OK, serde_json::json!({"items":["data/#","unregistered/#"]}))
+    );
+    let answer = rig.send(get(&token("mallory", realm, NOW).sign(&mallory.signing_key))).await;
+    assert_eq!(answer.json, serde_json::json!({"items":[]}));
+    for wrong in [
+        token("alice", realm, NOW).sign(&mallory.signing_key),
+        token("nobody", realm, NOW).sign(&mallory.signing_key),
+        token("alice", RealmId::from_bytes([1; 32]), NOW).sign(&alice.signing_key),
+        token("alice", realm, UnixMillis(NOW.0 - 60_001)).sign(&alice.signing_key),
+        "x".into(),
+    ] {
+        assert_eq!(rig.send(get(&wrong)).await.problem(), (401, "not-authenticated"));
+    }
+    let without = http::Request::get("/v1/topics").body(Body::empty()).unwrap();
+    assert_eq!(rig.send(without).await.problem(), (401, "not-authenticated"));
+    rig.put_in_force(&METEOROLOGISTS.replace("\"unregistered\"", "\"data/s1\""));
+    let answer = rig.send(get(&token("alice", realm, NOW).sign(&alice.signing_key))).await;
+    assert_eq!(answer.json, serde_json::json!({"items":["data/#"]}));
+    assert_eq!(ReaderKind::User.to_string(), "user");
+}

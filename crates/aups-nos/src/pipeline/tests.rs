@@ -1,1 +1,277 @@
+use crate::{
+    NosConfig, Outgoing, Rate,
+    fixture::{METEOROLOGISTS, Mood, NOW, Rig, data, lines, with_bearer},
+};
+use aups_core::{ItemId, ManualClock, Session};
+use aups_envelope::SealedMessage;
+use aups_ktm::KeysTopicsManager as _;
+use aups_store::{Embedded, InMemory, IngestQueue, QueueLimits, Store};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use tower::ServiceExt as _;
 
+fn config() -> NosConfig {
+    NosConfig { unregistered_rate: Rate::per_second(1_000_000), ..NosConfig::default() }
+}
+
+async fn queue(dir: &Path) -> IngestQueue {
+    IngestQueue::open(dir, QueueLimits::default()).await.unwrap()
+}
+
+/// `count` readings of three names, in order, with their numbers.
+fn readings(from: usize, count: usize) -> String {
+    let line = |n: usize| format!("{{\"name\":\"n{}\",\"value\":{n}}}\n", n % 3);
+    (from..from + count).map(line).collect()
+}
+
+fn topic_seqs(messages: &[Outgoing]) -> BTreeMap<&str, Vec<(Session, u32)>> {
+    let mut seqs: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for message in messages {
+        let header = *SealedMessage::parse(&message.payload).unwrap().header();
+        seqs.entry(message.topic.as_str()).or_default().push((header.session, header.topic_seq));
+    }
+    seqs
+}
+
+/// What readers make of it: each item once, by id, in the order of first arrival on its topic.
+async fn values(rig: &Rig, messages: &[Outgoing]) -> BTreeMap<String, Vec<u32>> {
+    let mut seen: BTreeSet<ItemId> = BTreeSet::new();
+    let mut values: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (message, item) in messages.iter().zip(rig.open_all(messages).await) {
+        if seen.insert(item.id) {
+            values.entry(message.topic.to_string()).or_default().push(item.data.value.get().parse().unwrap());
+        }
+    }
+    values
+}
+
+fn assert_all_in_order(values: &BTreeMap<String, Vec<u32>>, count: usize) {
+    assert_eq!(values.values().map(Vec::len).sum::<usize>(), count);
+    for (topic, values) in values {
+        assert!(values.is_sorted(), "{topic}: {values:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_fails_and_recovers_loses_nothing_and_keeps_the_order() {
+    let rig = Rig::with(config(), None).await;
+    assert_eq!(rig.send(lines(readings(0, 700))).await.accepted(), 700);
+    rig.sink.until_delivered(700).await;
+    rig.sink.set(Mood::Hold);
+    assert_eq!(rig.send(lines(readings(700, 900))).await.accepted(), 900);
+    rig.sink.until_held(900).await;
+    rig.sink.set(Mood::Lose);
+    rig.sink.until_lost(900 + 256).await;
+    rig.sink.set(Mood::Away);
+    assert_eq!(rig.send(lines(readings(1_600, 3_000))).await.accepted(), 3_000);
+    rig.sink.set(Mood::Acknowledge);
+    let published = rig.sink.until_delivered(4_600).await;
+    assert_all_in_order(&values(&rig, &published).await, 4_600);
+    for (topic, seqs) in topic_seqs(&published) {
+        let distinct: BTreeSet<_> = seqs.iter().copied().collect();
+        let numbers: Vec<u32> = distinct.iter().map(|(_, seq)| *seq).collect();
+        let all: Vec<u32> = (0..u32::try_from(numbers.len()).unwrap()).collect();
+        assert_eq!(numbers, all, "{topic}: what is sent again is the same message, and there is no gap");
+    }
+    rig.nos.drain().await;
+}
+
+#[tokio::test]
+async fn withheld_items_leave_the_queue_and_do_not_hold_up_others() {
+    let rig = Rig::with(config(), None).await;
+    rig.put_in_force("");
+    assert_eq!(rig.data("[1,2,3]").await.accepted(), 3);
+    while rig.nos.unacknowledged() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(rig.sink.delivered().is_empty(), "nobody may read it: nothing goes out");
+    rig.put_in_force(METEOROLOGISTS);
+    assert_eq!(rig.data("4").await.accepted(), 1);
+    let published = rig.sink.until_delivered(1).await;
+    assert_eq!(rig.open(&published[0]).await.data.value.get(), "4");
+    assert_eq!(
+        SealedMessage::parse(&published[0].payload).unwrap().header().topic_seq,
+        0,
+        "withheld items leave no gap"
+    );
+}
+
+#[tokio::test]
+async fn nothing_goes_out_in_clear() {
+    let rig = Rig::new().await;
+    let credential = rig.register("s1").await;
+    let secret = r#"{"name":"secret-name","value":"secret-value","unit":"secret-unit"}"#;
+    rig.send(with_bearer(data(secret), &credential)).await.accepted();
+    let published = rig.sink.until_delivered(1).await;
+    let sealed: serde_json::Value = serde_json::from_slice(&published[0].payload).unwrap();
+    assert_eq!(sealed.as_object().unwrap().keys().collect::<Vec<_>>(), ["keyId", "data"]);
+    let text = String::from_utf8(published[0].payload.to_vec()).unwrap();
+    assert!(!text.contains("secret") && !text.contains("s1\""));
+}
+
+#[tokio::test]
+async fn a_new_policy_makes_a_new_scope_and_a_bump_a_new_key_from_the_next_batch_on() {
+    let rig = Rig::with(config(), None).await;
+    let key_id = |message: &Outgoing| SealedMessage::parse(&message.payload).unwrap().header().key_id;
+    rig.data("1").await.accepted();
+    rig.data("2").await.accepted();
+    let published = rig.sink.until_delivered(2).await;
+    assert_eq!(key_id(&published[0]), key_id(&published[1]));
+    let scope = rig.ktm.scopes().await.unwrap()[0].id;
+    rig.ktm.bump(&scope).await.unwrap();
+    rig.data("3").await.accepted();
+    let published = rig.sink.until_delivered(3).await;
+    let bumped = key_id(&published[2]);
+    assert_eq!((bumped.scope_tag(), bumped.bump().0), (key_id(&published[0]).scope_tag(), 1));
+    rig.put_in_force(&METEOROLOGISTS.replace("meteorologist", "climatologist"));
+    rig.data("4").await.accepted();
+    let published = rig.sink.until_delivered(4).await;
+    assert_ne!(key_id(&published[3]).scope_tag(), bumped.scope_tag());
+    assert_all_in_order(&values(&rig, &published).await, 4);
+}
+
+#[tokio::test]
+async fn a_destroyed_scope_is_made_anew() {
+    let rig = Rig::with(config(), None).await;
+    rig.data("1").await.accepted();
+    rig.sink.until_delivered(1).await;
+    rig.ktm.destroy(&rig.ktm.scopes().await.unwrap()[0].id).await.unwrap();
+    rig.data("2").await.accepted();
+    let published = rig.sink.until_delivered(2).await;
+    assert_eq!(rig.open(&published[1]).await.data.value.get(), "2");
+}
+
+#[tokio::test]
+async fn what_was_answered_202_survives_on_disk_and_comes_once_by_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock): (Arc<dyn Store>, _) = (Arc::new(InMemory::new()), Arc::new(ManualClock::at(NOW)));
+    let mut delivered: Vec<Outgoing> = Vec::new();
+    let mut sent = 0;
+    for mood in [Mood::Hold, Mood::Away, Mood::Lose, Mood::Acknowledge] {
+        let rig = Rig::over(store.clone(), clock.clone(), config(), Some(queue(dir.path()).await)).await;
+        rig.sink.set(mood);
+        assert_eq!(rig.send(lines(readings(sent, 500))).await.accepted(), 500);
+        sent += 500;
+        assert_eq!(rig.data(format!("[{}]", readings(sent, 100).trim_end().replace('\n', ","))).await.accepted(), 100);
+        sent += 100;
+        if mood == Mood::Acknowledge {
+            let published = rig.sink.until_delivered(sent).await;
+            assert_all_in_order(&values(&rig, &published).await, sent);
+            delivered.extend(published);
+            rig.nos.drain().await;
+        } else {
+            // No drain: as if killed.
+            drop(rig);
+        }
+    }
+    let ids: BTreeSet<_> = delivered.iter().map(|message| message.payload.clone()).collect();
+    assert_eq!(ids.len(), sent);
+    let left = queue(dir.path()).await;
+    assert!(left.unacknowledged().is_empty(), "what was acknowledged is gone: {:?}", left.unacknowledged());
+}
+
+#[tokio::test]
+async fn more_than_fits_memory_waits_on_disk_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.backlog.items_max = 50;
+    let rig = Rig::with(config, Some(queue(dir.path()).await)).await;
+    rig.sink.set(Mood::Away);
+    for batch in 0..50 {
+        assert_eq!(rig.send(lines(readings(batch * 100, 100))).await.accepted(), 100);
+    }
+    rig.sink.set(Mood::Acknowledge);
+    rig.sink.until_delivered(2_500).await;
+    assert_eq!(rig.send(lines(readings(5_000, 300))).await.accepted(), 300);
+    let published = rig.sink.until_delivered(5_300).await;
+    assert_all_in_order(&values(&rig, &published).await, 5_300);
+    rig.nos.drain().await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_item_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let spoilt = queue(dir.path()).await;
+    spoilt.append(vec![Bytes::from_static(b"{}"), Bytes::from_static(b"no JSON")]).await.unwrap();
+    drop(spoilt);
+    let rig = Rig::with(config(), Some(queue(dir.path()).await)).await;
+    rig.data("1").await.accepted();
+    let published = rig.sink.until_delivered(1).await;
+    assert_eq!(rig.open(&published[0]).await.data.value.get(), "1");
+    while rig.nos.unacknowledged() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_queue_refuses_and_takes_again_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = IngestQueue::open(dir.path(), QueueLimits { bytes_max: 40_000 }).await.unwrap();
+    let rig = Rig::with(config(), Some(small)).await;
+    rig.sink.set(Mood::Away);
+    let mut accepted = 0;
+    let refused = loop {
+        let answer = rig.data("[1,2,3,4,5,6,7,8,9,10]").await;
+        if answer.status != 202 {
+            break answer;
+        }
+        accepted += 10;
+    };
+    assert_eq!(refused.problem(), (503, "queue-full"));
+    rig.sink.set(Mood::Acknowledge);
+    rig.sink.until_delivered(accepted).await;
+    while rig.data("[1,2,3,4,5,6,7,8,9,10]").await.status != 202 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn draining_publishes_what_was_taken_and_takes_nothing_more() {
+    let rig = Rig::with(config(), None).await;
+    let router = rig.nos.router();
+    rig.sink.set(Mood::Hold);
+    assert_eq!(rig.send(lines(readings(0, 300))).await.accepted(), 300);
+    let Rig { nos, sink, .. } = rig;
+    let release = async {
+        sink.until_held(300).await;
+        let answer = router.oneshot(data("1")).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        sink.set(Mood::Acknowledge);
+    };
+    tokio::join!(nos.drain(), release);
+    assert_eq!(sink.delivered().len(), 300);
+}
+
+#[tokio::test]
+async fn draining_gives_up_in_time_when_the_broker_is_away() {
+    let mut config = config();
+    config.drain_max = Duration::from_millis(20);
+    let rig = Rig::with(config, None).await;
+    rig.sink.set(Mood::Away);
+    rig.data("1").await.accepted();
+    rig.nos.drain().await;
+}
+
+#[tokio::test]
+async fn each_start_is_a_new_session_and_the_names_of_addresses_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(NOW));
+    let mut sessions = Vec::new();
+    let mut topics = BTreeSet::new();
+    for _ in 0..2 {
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.path()).await.unwrap());
+        let rig = Rig::over(store, clock.clone(), config(), None).await;
+        rig.data("1").await.accepted();
+        let published = rig.sink.until_delivered(1).await;
+        sessions.push(SealedMessage::parse(&published[0].payload).unwrap().header().session.incarnation());
+        topics.insert(published[0].topic.clone());
+        rig.nos.drain().await;
+    }
+    assert!(sessions[0] < sessions[1], "{sessions:?}");
+    assert_eq!(topics.len(), 1);
+}

@@ -84,15 +84,15 @@ impl Southbound {
     }
 
     /// The entries of one JSON text: an array is a batch, anything else is one value. All or nothing.
-    fn entries(&self, text: &[u8], sender: &Sender) -> Result<Vec<Entry>, Problem> {
+    fn entries(&self, text: &[u8], sender: &Sender) -> Result<Vec<Entry>, Refusal> {
         let document = Document::read(text).map_err(|error| bad_json(&error))?;
         let values = document.root().elements().unwrap_or_else(|| vec![document.root()]);
         if values.len() > BATCH_ITEMS_MAX {
             let detail = format!("a batch has at most {BATCH_ITEMS_MAX} values; send several, or application/x-ndjson");
-            return Err(Problem::new(413, "too-large", "batch too large", detail));
+            return Err(Problem::new(413, "too-large", "batch too large", detail).into());
         }
         let accept = |value: Value<'_>| {
-            self.acceptance.accept(value, sender).map_err(|error| bad_value(&error, &document, value))
+            self.acceptance.accept(value, sender).map_err(|error| bad_value(&error, &document, value).into())
         };
         values.into_iter().map(accept).collect()
     }
@@ -140,7 +140,7 @@ impl<'a> Stream<'a> {
         // What was good before the first bad line is taken.
         let outcome = self.append().await.and(outcome);
         match outcome {
-            Ok(()) if !self.any => Err(empty().into()),
+            Ok(()) if !self.any => Err(empty().with("accepted", 0).into()),
             Ok(()) => Ok(self.accepted),
             Err(refusal) => Err(refusal.map(|problem| problem.with("accepted", self.accepted))),
         }
@@ -180,7 +180,7 @@ impl<'a> Stream<'a> {
             if !first {
                 self.southbound.charge(&self.sender, 1).map_err(|refusal| refusal.map(place))?;
             }
-            let entries = self.southbound.entries(text, &self.sender).map_err(place)?;
+            let entries = self.southbound.entries(text, &self.sender).map_err(|refusal| refusal.map(place))?;
             self.southbound.owe(&self.sender, entries.len());
             self.entries.extend(entries);
             if self.entries.len() >= STREAM_ENTRIES_MAX {

@@ -86,7 +86,7 @@ fn answer(registered: &Registered) -> Response {
     (StatusCode::CREATED, no_store, Json(answer)).into_response()
 }
 
-fn new_source(document: &Document<'_>) -> Result<NewSource, Problem> {
+fn new_source(document: &Document<'_>) -> Result<NewSource, Refusal> {
     let members = document.root().members().ok_or_else(|| {
         let detail = "send an object with NodeId, NodeType, CommunicationMode and, if you like, EncryptionScheme";
         Problem::new(400, "registration", "malformed registration", detail)

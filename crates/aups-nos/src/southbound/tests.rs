@@ -1,1 +1,375 @@
+use crate::{
+    BacklogLimits, NosConfig, Rate, Registration,
+    fixture::{Mood, Rig, data, from, lines, post, with_bearer, with_type},
+    normalise::NAMELESS,
+};
+use aups_envelope::b64;
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+const MIB: usize = 1 << 20;
+
+/// A body that comes in parts and does not say how long it is.
+fn parts(parts: impl IntoIterator<Item = Bytes, IntoIter: Send + 'static>) -> Body {
+    Body::from_stream(stream::iter(parts.into_iter().map(Ok::<_, Infallible>)))
+}
+
+#[tokio::test]
+async fn a_registered_source_sends_and_its_items_say_so() {
+    let rig = Rig::new().await;
+    let answer = rig
+        .send(post(
+            "/registration",
+            r#"{"CommunicationMode":"discrete","NodeType":"Fühler","NodeId":"s1","EncryptionScheme":"none"}"#,
+        ))
+        .await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(answer.header(header::CACHE_CONTROL), "no-store");
+    let members = answer.json.as_object().unwrap();
+    assert_eq!(members.keys().collect::<Vec<_>>(), ["NodeId", "credentialId", "credential"]);
+    assert_eq!(members["NodeId"], "s1");
+    assert_eq!(b64::decode(members["credentialId"].as_str().unwrap()).unwrap().len(), 24);
+    let credential = members["credential"].as_str().unwrap();
+    assert_eq!(b64::decode(credential).unwrap().len(), 32);
+
+    let body = r#"{"name":"temperature","value":10.00,"unit":"Cel","time":"2026-05-28T20:26:40Z","NodeId":"mine"}"#;
+    assert_eq!(rig.send(with_bearer(data(body), credential)).await.accepted(), 1);
+    let published = rig.sink.until_delivered(1).await;
+    assert_eq!(
+        (published[0].topic.as_str(), published[0].content_type),
+        ("data/s1/temperature", "application/aups+json")
+    );
+    let item = rig.open(&published[0]).await;
+    let json = serde_json::to_value(&item).unwrap();
+    assert_eq!(
+        json["source"],
+        serde_json::json!({"nodeId":"s1","nodeType":"Fühler","communicationMode":"discrete","registered":true})
+    );
+    assert_eq!((&json["schema"], &json["receivedAt"]), (&"default".into(), &rig.now().to_string().into()));
+    assert_eq!(serde_json::to_string(&item.data).unwrap(), body, "as it was written");
+    assert_eq!(json["security"]["authentication"], 0.9);
+    assert_eq!(json["quality"]["timeliness"], 1.0);
+    assert_eq!(item.id.0.get_version_num(), 7);
+}
+
+#[tokio::test]
+async fn an_unregistered_source_never_appears_under_a_registered_ones_topics() {
+    let rig = Rig::new().await;
+    rig.register("s1").await;
+    for body in [r#"{"NodeId":"s1","value":1}"#, r#"{"NodeId":"../data/s1","value":1,"name":"+/#"}"#, "7"] {
+        assert_eq!(rig.data(body).await.accepted(), 1);
+    }
+    let published = rig.sink.until_delivered(3).await;
+    let topics: Vec<_> = published.iter().map(|message| message.topic.as_str()).collect();
+    assert_eq!(&topics[..2], ["unregistered/s1/value", "unregistered/..%2Fdata%2Fs1/%2B%2F%23"]);
+    let name = topics[2].strip_prefix("unregistered/addr-").unwrap().strip_suffix("/value").unwrap();
+    assert!(name.len() == 16 && name.bytes().all(|digit| digit.is_ascii_hexdigit()), "{name}");
+    let item = rig.open(&published[0]).await;
+    assert!(!item.source.registered && item.data.further.is_empty());
+    assert_eq!(item.security.authentication.hundredths(), 10);
+    assert_eq!(&*rig.open(&published[2]).await.data.name, NAMELESS);
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_refused_with_its_place() {
+    let rig = Rig::new().await;
+    for (body, status, code, place, member) in [
+        ("", 400, "empty", (1, 1), None),
+        (" \n ", 400, "empty", (2, 1), None),
+        ("{\"value\":1", 400, "malformed-json", (1, 10), None),
+        ("{\n \"value\": 01}", 400, "malformed-json", (2, 12), None),
+        ("{\"value\":1}x", 400, "malformed-json", (1, 12), None),
+        ("NaN", 400, "malformed-json", (1, 1), None),
+        ("[1e400]", 400, "malformed-json", (1, 6), None),
+        ("{\"a\":{\"b\":1,\"b\":2}}", 400, "malformed-json", (1, 16), Some("b")),
+        (&*"[".repeat(65), 400, "malformed-json", (1, 65), None),
+        ("{\"value\":1,\n\"time\":\"yesterday\"}", 400, "malformed-reading", (2, 8), Some("time")),
+        ("{\"value\":1,\"name\":7}", 400, "malformed-reading", (1, 19), Some("name")),
+        ("{\"value\":1,\"NodeId\":7}", 400, "malformed-reading", (1, 21), Some("NodeId")),
+    ] {
+        let answer = rig.data(body.to_owned()).await;
+        assert_eq!(answer.problem(), (status, code), "{body}: {answer:?}");
+        let (line, column) = (answer.json["line"].as_u64().unwrap(), answer.json["column"].as_u64().unwrap());
+        assert!(line == place.0 && column.abs_diff(place.1) <= 1, "{body}: {line}:{column}");
+        assert_eq!(answer.json["member"].as_str(), member, "{body}");
+    }
+    assert_eq!(rig.data(&b"{\"a\":\"\xff\"}"[..]).await.problem(), (400, "malformed-json"));
+    let long = format!(r#"{{"value":1,"name":"{}"}}"#, "x".repeat(2_000));
+    assert_eq!(rig.data(long).await.json["member"], "name");
+    assert!(rig.sink.delivered().is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_is_taken_whole_or_not_at_all() {
+    let rig = Rig::new().await;
+    assert_eq!(rig.data("[]").await.accepted(), 0);
+    let answer = rig.data("[1,{\"value\":2},\n{\"value\":3,\"time\":\"x\"}]").await;
+    assert_eq!((answer.problem(), &answer.json["line"]), ((400, "malformed-reading"), &2.into()));
+    assert_eq!(rig.data(r#"[1,{"value":2},[3],{"NodeId":"x","value":4}]"#).await.accepted(), 4);
+    let published = rig.sink.until_delivered(4).await;
+    let values: Vec<_> = rig.open_all(&published).await.iter().map(|item| item.data.value.get().to_owned()).collect();
+    assert_eq!(values, ["1", "2", "[3]", "4"]);
+    assert_eq!(rig.data(format!("[{}]", vec!["0"; 10_001].join(","))).await.problem(), (413, "too-large"));
+}
+
+#[tokio::test]
+async fn a_stream_is_taken_until_the_first_bad_line() {
+    let rig = Rig::with(NosConfig { unregistered_rate: Rate::per_second(1_000), ..NosConfig::default() }, None).await;
+    let good = "1\n\r\n {\"value\":2} \n[3,4]\n";
+    let bad = format!("{good}{{\"value\":}}\n6\n");
+    for size in [1, 2, 3, 7, 1_000] {
+        let chunks = |text: &str| {
+            let chunks: Vec<_> = text.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
+            parts(chunks)
+        };
+        assert_eq!(rig.send(lines(chunks(good))).await.accepted(), 4);
+        assert_eq!(rig.send(lines(chunks(good.trim_end()))).await.accepted(), 4, "the last line needs no end");
+        let answer = rig.send(lines(chunks(&bad))).await;
+        assert_eq!(answer.problem(), (400, "malformed-json"));
+        let told = ["accepted", "line", "column"].map(|member| answer.json[member].as_u64().unwrap());
+        assert_eq!(told, [4, 5, 10], "{size}");
+    }
+    assert_eq!(rig.sink.until_delivered(60).await.len(), 60);
+    for empty in ["", "\n", " \r\n\n"] {
+        let answer = rig.send(lines(empty)).await;
+        assert_eq!((answer.problem(), &answer.json["accepted"]), ((400, "empty"), &0.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_may_be_long_but_its_lines_may_not() {
+    let rig = Rig::new().await;
+    let credential = rig.register("s1").await;
+    let line = Bytes::from(format!("{{\"value\":\"{}\"}}\n", "x".repeat(60_000)));
+    let long = parts(std::iter::repeat_n(line, 40));
+    assert_eq!(rig.send(with_bearer(lines(long), &credential)).await.accepted(), 40, "2.4 MB");
+    let longest = format!("1\n\"{}\"\n2", "x".repeat((64 << 10) - 2));
+    assert_eq!(rig.send(with_bearer(lines(longest), &credential)).await.accepted(), 3);
+    let longer = format!("1\n\"{}\"\n2", "x".repeat((64 << 10) - 1));
+    for body in [
+        Body::from(longer.clone()),
+        parts(longer.into_bytes().chunks(999).map(Bytes::copy_from_slice).collect::<Vec<_>>()),
+    ] {
+        let answer = rig.send(with_bearer(lines(body), &credential)).await;
+        assert_eq!(answer.problem(), (413, "too-large"));
+        assert_eq!((&answer.json["accepted"], &answer.json["line"]), (&1.into(), &2.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_body_beyond_one_mebibyte_is_refused_and_not_kept() {
+    let rig = Rig::new().await;
+    let full = format!("\"{}\"", "x".repeat(MIB - 2));
+    assert_eq!(rig.data(full).await.accepted(), 1);
+    assert_eq!(rig.data(format!("\"{}\"", "x".repeat(MIB - 1))).await.problem(), (413, "too-large"));
+
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let part = Bytes::from(vec![b'x'; 64 << 10]);
+    let endless = std::iter::repeat_with(move || {
+        counted.fetch_add(part.len(), Ordering::Relaxed);
+        part.clone()
+    });
+    assert_eq!(rig.data(parts(endless)).await.problem(), (413, "too-large"));
+    let read = read.load(Ordering::Relaxed);
+    assert!(read <= 18 * MIB, "read {read} bytes, most of them to throw them away");
+
+    let mut request = data(vec![b'x'; 11_000_000]);
+    request.headers_mut().insert(header::EXPECT, "100-continue".parse().unwrap());
+    assert_eq!(rig.send(request).await.problem(), (413, "too-large"));
+}
+
+#[tokio::test]
+async fn only_json_is_taken() {
+    let rig = Rig::new().await;
+    for taken in ["application/json", "Application/JSON; charset=utf-8", "application/json;charset=\"UTF-8\""] {
+        assert_eq!(rig.send(with_type(data("1"), taken)).await.accepted(), 1, "{taken}");
+    }
+    let mut untyped = data("1");
+    untyped.headers_mut().remove(header::CONTENT_TYPE);
+    assert_eq!(rig.send(untyped).await.accepted(), 1);
+    for other in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin1",
+        "application/senml+json",
+        "application/aups",
+        "json",
+        "",
+    ] {
+        let answer = rig.send(with_type(data("1"), other)).await;
+        assert_eq!(answer.problem(), (415, "media-type"), "{other}");
+        assert!(answer.json["detail"].as_str().unwrap().contains("application/x-ndjson"), "says what is taken");
+    }
+    let registration = with_type(post("/registration", "{}"), "application/x-ndjson");
+    assert_eq!(rig.send(registration).await.problem(), (415, "media-type"));
+}
+
+#[tokio::test]
+async fn a_credential_is_right_or_refused() {
+    let rig = Rig::new().await;
+    let credential = rig.register("s1").await;
+    for wrong in ["x", &credential.to_lowercase(), &format!("{credential}="), &b64::encode(&[0; 32])] {
+        let answer = rig.send(with_bearer(data("1"), wrong)).await;
+        assert_eq!(answer.problem(), (401, "not-authenticated"), "{wrong}");
+        assert_eq!(answer.header(header::WWW_AUTHENTICATE), "Bearer");
+    }
+    for header_value in ["", "Bearer", "Bearer ", "Basic czE6", &credential] {
+        let mut request = data("1");
+        request.headers_mut().insert(header::AUTHORIZATION, header_value.parse().unwrap());
+        assert_eq!(rig.send(request).await.status, StatusCode::UNAUTHORIZED, "{header_value}");
+    }
+    let mut twice = with_bearer(data("1"), &credential);
+    twice.headers_mut().append(header::AUTHORIZATION, "Bearer x".parse().unwrap());
+    assert_eq!(rig.send(twice).await.status, StatusCode::UNAUTHORIZED);
+    rig.nos.sources().remove(&"s1".parse().unwrap()).await.unwrap();
+    assert_eq!(rig.send(with_bearer(data("1"), &credential)).await.status, StatusCode::UNAUTHORIZED);
+    assert!(rig.sink.delivered().is_empty());
+}
+
+#[tokio::test]
+async fn unregistered_senders_have_a_quota_per_address() {
+    let rig = Rig::new().await;
+    let credential = rig.register("s1").await;
+    // The registration was paid for by the address, too.
+    for _ in 0..99 {
+        assert_eq!(rig.data("1").await.accepted(), 1);
+    }
+    let answer = rig.data("1").await;
+    assert_eq!(answer.problem(), (429, "quota"));
+    assert_eq!(answer.header(header::RETRY_AFTER), "1");
+    assert_eq!(rig.send(from([192, 0, 2, 2], data("[1,2,3]"))).await.accepted(), 3);
+    for _ in 0..200 {
+        assert_eq!(rig.send(with_bearer(data("1"), &credential)).await.accepted(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_beyond_the_quota_is_taken_once_and_paid_off() {
+    let rig = Rig::new().await;
+    assert_eq!(rig.data(format!("[{}]", vec!["1"; 1_000].join(","))).await.accepted(), 1_000);
+    let answer = rig.data("1").await;
+    assert_eq!(answer.problem(), (429, "quota"));
+    assert!((8..=10).contains(&answer.header(header::RETRY_AFTER).parse().unwrap()), "{answer:?}");
+    let stream = format!("{}\n", vec!["1"; 1_000].join("\n"));
+    let answer = rig.send(from([192, 0, 2, 3], lines(stream))).await;
+    assert_eq!(answer.problem(), (429, "quota"));
+    let accepted = answer.json["accepted"].as_u64().unwrap();
+    assert!((100..150).contains(&accepted), "{accepted}");
+    assert_eq!(answer.json["line"], accepted + 1);
+}
+
+#[tokio::test]
+async fn a_registered_source_may_have_a_quota() {
+    let config = NosConfig { registered_rate: Some(Rate { per_second: 1, burst: 2 }), ..NosConfig::default() };
+    let rig = Rig::with(config, None).await;
+    let (one, other) = (rig.register("s1").await, rig.register("s2").await);
+    assert_eq!(rig.send(with_bearer(data("[1,2,3]"), &one)).await.accepted(), 3);
+    assert_eq!(rig.send(with_bearer(data("1"), &one)).await.problem(), (429, "quota"));
+    assert_eq!(rig.send(with_bearer(data("1"), &other)).await.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_a_stream_waits_for_room() {
+    let backlog = BacklogLimits { items_max: 10, wait_max: Duration::from_millis(50), ..BacklogLimits::default() };
+    let config = NosConfig { backlog, unregistered_rate: Rate::per_second(100_000), ..NosConfig::default() };
+    let rig = Rig::with(config, None).await;
+    rig.sink.set(Mood::Hold);
+    let mut accepted = 0;
+    let answer = loop {
+        let answer = rig.data("[1,2,3,4]").await;
+        if answer.status != StatusCode::ACCEPTED {
+            break answer;
+        }
+        accepted += 4;
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(answer.problem(), (503, "queue-full"));
+    assert_eq!(answer.header(header::RETRY_AFTER), "1");
+    let answer = rig.send(lines("1\n2\n3\n4\n5\n")).await;
+    assert_eq!((answer.problem(), &answer.json["accepted"]), ((503, "queue-full"), &0.into()));
+
+    let stream = format!("{}\n", vec!["1"; 2_000].join("\n"));
+    let waiting = rig.send(lines(stream));
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        rig.sink.set(Mood::Acknowledge);
+    };
+    let (answer, ()) = tokio::join!(waiting, release);
+    assert_eq!(answer.accepted(), 2_000);
+    rig.sink.until_delivered(accepted + 2_000).await;
+}
+
+#[tokio::test]
+async fn a_registration_that_is_not_right_names_the_member() {
+    let rig = Rig::new().await;
+    let with =
+        |members: &str| format!(r#"{{"NodeId":"s1","NodeType":"sensor","CommunicationMode":"discrete"{members}}}"#);
+    for (body, member) in [
+        (with(r#","colour":"red""#), "colour"),
+        (with(r#","EncryptionScheme":"aes-256-gcm""#), "EncryptionScheme"),
+        (with(r#","EncryptionScheme":"rot13""#), "EncryptionScheme"),
+        (with(r#","EncryptionScheme":null"#), "EncryptionScheme"),
+        (r#"{"NodeType":"sensor","CommunicationMode":"discrete"}"#.into(), "NodeId"),
+        (r#"{"NodeId":"s1","CommunicationMode":"discrete"}"#.into(), "NodeType"),
+        (r#"{"NodeId":"s1","NodeType":"sensor"}"#.into(), "CommunicationMode"),
+        (r#"{"NodeId":"a/b","NodeType":"sensor","CommunicationMode":"discrete"}"#.into(), "NodeId"),
+        (r#"{"NodeId":7,"NodeType":"sensor","CommunicationMode":"discrete"}"#.into(), "NodeId"),
+        (r#"{"NodeId":"s1","NodeType":"","CommunicationMode":"discrete"}"#.into(), "NodeType"),
+        (
+            format!(r#"{{"NodeId":"s1","NodeType":"sensor","CommunicationMode":"{}"}}"#, "é".repeat(65)),
+            "CommunicationMode",
+        ),
+    ] {
+        let answer = rig.send(post("/registration", body.clone())).await;
+        assert_eq!(answer.problem(), (400, "registration"), "{body}");
+        assert_eq!(answer.json["member"], member, "{body}");
+    }
+    for body in ["", "[]", "7", "{\"NodeId\":\"a\",\"NodeId\":\"a\"}"] {
+        assert_eq!(rig.send(post("/registration", body)).await.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    assert_eq!(rig.send(post("/registration", with(&" ".repeat(9_000)))).await.problem(), (413, "too-large"));
+    assert!(rig.nos.sources().list().is_empty());
+    rig.register("s1").await;
+    assert_eq!(rig.send(post("/registration", with(""))).await.problem(), (409, "node-exists"));
+}
+
+#[tokio::test]
+async fn a_claim_token_is_asked_for_where_registration_is_not_open() {
+    let rig = Rig::with(NosConfig { registration: Registration::Token, ..NosConfig::default() }, None).await;
+    let registration =
+        || post("/registration", r#"{"NodeId":"s1","NodeType":"sensor","CommunicationMode":"discrete"}"#);
+    let token = rig.nos.sources().invite().await.unwrap();
+    assert_eq!(rig.send(registration()).await.problem(), (401, "claim-token"));
+    assert_eq!(rig.send(with_bearer(registration(), "x")).await.problem(), (401, "claim-token"));
+    assert_eq!(rig.send(with_bearer(post("/registration", "{}"), &token)).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(rig.send(with_bearer(registration(), &token)).await.status, StatusCode::CREATED);
+    assert_eq!(rig.send(with_bearer(registration(), &token)).await.problem(), (401, "claim-token"), "used up");
+}
+
+#[tokio::test]
+async fn another_method_is_told_which_one_is_taken() {
+    let rig = Rig::new().await;
+    for (method, path, allow) in [
+        ("GET", "/data", "POST"),
+        ("PUT", "/registration", "POST"),
+        ("GET", "/v1/keys", "POST"),
+        ("POST", "/v1/topics", "GET, HEAD"),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let answer = rig.send(request).await;
+        assert_eq!((answer.problem(), answer.header(header::ALLOW)), ((405, "method-not-allowed"), allow), "{path}");
+    }
+}
