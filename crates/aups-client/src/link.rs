@@ -14,6 +14,7 @@ use rumqttc::{
 };
 use std::{
     collections::VecDeque,
+    num::NonZeroU16,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -47,7 +48,7 @@ pub(crate) struct LinkSettings<'a> {
     /// How long the broker keeps the session, with what comes for it, while the reader is away.
     pub(crate) session_expiry: Duration,
     /// Most QoS 1 messages under way and not yet acknowledged.
-    pub(crate) receive_max: u16,
+    pub(crate) receive_max: NonZeroU16,
 }
 
 /// Why there is no MQTT session.
@@ -124,7 +125,7 @@ impl Link {
     /// Connects; the first attempt decides. Later losses are mended without end, save for a refusal of the credentials.
     pub(crate) async fn connect(settings: &LinkSettings<'_>) -> Result<Self, ConnectError> {
         let (client, mut event_loop) = AsyncClient::builder(options(settings)?)
-            .capacity(usize::from(settings.receive_max) + SUBSCRIBES_QUEUED_MAX)
+            .capacity(usize::from(settings.receive_max.get()) + SUBSCRIBES_QUEUED_MAX)
             .build();
         let target = Target { url: settings.url.into(), username: settings.username.into() };
         loop {
@@ -220,7 +221,7 @@ fn options(settings: &LinkSettings<'_>) -> Result<MqttOptions, ConnectError> {
         .set_keep_alive(u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX))
         .set_clean_start(false)
         .set_session_expiry_interval(Some(u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX)))
-        .set_receive_maximum(Some(settings.receive_max))
+        .set_receive_maximum(Some(settings.receive_max.get()))
         .set_max_packet_size(Some(PACKET_BYTES_MAX))
         .set_ack_mode(AckMode::Manual);
     Ok(options)

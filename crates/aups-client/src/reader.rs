@@ -14,7 +14,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use rumqttc::{SubscribeNoticeError, SubscribeReasonCode};
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, num::NonZeroU16, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -28,6 +28,8 @@ const EVENTS_QUEUED_MAX: usize = 64;
 const COMMANDS_QUEUED_MAX: usize = 8;
 /// Most bytes of messages that wait for keys.
 const HOLD_BYTES_MAX: usize = 32 << 20;
+/// As many messages as a broker usually sends ahead, and few enough to hold in memory when they are large.
+const RECEIVE_MAX_DEFAULT: NonZeroU16 = NonZeroU16::new(256).unwrap();
 /// Path of key requests on the server.
 const KEYS_PATH: &str = "/v1/keys";
 
@@ -43,7 +45,7 @@ pub struct ReaderOptions {
     /// Longest silence on the connection before its loss is noticed. Whole seconds; default: 30 s.
     pub keep_alive: Duration,
     /// Most messages taken from the broker and not yet by the application; they may wait for keys. Default: 256.
-    pub receive_max: u16,
+    pub receive_max: NonZeroU16,
     /// What time it is. Default: the machine's clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -55,7 +57,7 @@ impl Default for ReaderOptions {
             max_age: FRESH_AGE_DEFAULT,
             session_expiry: Duration::from_hours(1),
             keep_alive: Duration::from_secs(30),
-            receive_max: 256,
+            receive_max: RECEIVE_MAX_DEFAULT,
             clock: Arc::new(SystemClock),
         }
     }
@@ -174,7 +176,7 @@ impl Reader {
             minimums: options.min,
             max_age: options.max_age,
             // What the broker may send before the first acknowledgement, and as much again without any (QoS 0).
-            hold: HoldLimits { messages_max: 2 * usize::from(options.receive_max), bytes_max: HOLD_BYTES_MAX },
+            hold: HoldLimits { messages_max: 2 * usize::from(options.receive_max.get()), bytes_max: HOLD_BYTES_MAX },
         };
         let (commands, commands_in) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (events_out, events) = mpsc::channel(EVENTS_QUEUED_MAX);

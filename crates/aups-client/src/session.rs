@@ -9,6 +9,8 @@ mod prefetch;
 mod remembered;
 mod skew;
 
+pub(crate) use hold::HoldLimits;
+
 use crate::{
     Event, Identity, Minimum, RejectReason, Status,
     backoff::Backoff,
@@ -52,8 +54,6 @@ const WANTED_BYTES_MAX: usize = 11 << 10;
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// Most events that wait for the application, save those of QoS 1 messages, of which the broker limits the number.
 const OUTPUTS_MAX: usize = 1_024;
-
-pub(crate) use hold::HoldLimits;
 
 /// An instant by both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -210,31 +210,18 @@ impl Session {
         if self.asking.is_some() || now.mono < self.ask_from {
             return None;
         }
-        let (mut keys, mut room) = (BTreeSet::new(), WANTED_BYTES_MAX);
-        let settled = |key_id: &KeyId| self.is_settled(key_id, now);
-        let wanted: Vec<_> = (self.hold.wanted(settled).into_iter().chain(self.prefetch.due(now.wall)))
-            .map_while(|(key_id, topic)| {
-                if keys.insert(key_id) {
-                    room = room.checked_sub(wanted_bytes(topic))?;
-                    Some(Some(Wanted { key_id, topic: topic.as_str().into() }))
-                } else {
-                    Some(None)
-                }
-            })
-            .flatten()
-            .take(WANTED_KEYS_MAX)
-            .collect();
-        let keys = wanted.iter().map(|wanted| wanted.key_id).collect();
-        if wanted.is_empty() {
+        let want = self.wanted(now);
+        if want.is_empty() {
             return None;
         }
+        let keys = want.iter().map(|wanted| wanted.key_id).collect();
         let reader = &self.identity.file;
         let request = KeyRequest {
             aud: reader.realm,
             sub: reader.sub.clone(),
             freshness: Freshness::IssuedAt(now.wall),
             jti: random(),
-            want: wanted,
+            want,
         };
         let request = request.sign(&reader.signing_key);
         let publishers = self.hold.publishers().collect();
@@ -272,6 +259,24 @@ impl Session {
         }
     }
 
+    /// The keys to ask for, as many as go into a request: those that messages wait for first, each once.
+    fn wanted(&self, now: Now) -> Vec<Wanted> {
+        let waiting = self.hold.wanted(|key_id| self.is_settled(key_id, now));
+        let (mut keys, mut room, mut want) = (BTreeSet::new(), WANTED_BYTES_MAX, Vec::new());
+        for (key_id, topic) in waiting.into_iter().chain(self.prefetch.due(now.wall)) {
+            if keys.contains(&key_id) {
+                continue;
+            }
+            match room.checked_sub(wanted_bytes(topic)) {
+                Some(left) if want.len() < WANTED_KEYS_MAX => room = left,
+                _ => break,
+            }
+            keys.insert(key_id);
+            want.push(Wanted { key_id, topic: topic.as_str().into() });
+        }
+        want
+    }
+
     /// Whether nothing needs to be asked about a key: it is here, or was denied a moment ago. While the clock is off,
     /// everything is asked again, for the answer tells the time.
     fn is_settled(&self, key_id: &KeyId, now: Now) -> bool {
@@ -305,7 +310,8 @@ impl Session {
     fn accepted(&mut self, topic: &Topic, ticket: Ticket, accepted: Accepted, now: Now) -> Attempt {
         self.note_use(topic, accepted.header.key_id, now);
         if let Some(gap) = accepted.gap {
-            self.tell(Event::Gap { topic: topic.clone(), missed: gap.missed });
+            let event = Event::Gap { topic: topic.clone(), missed: gap.missed };
+            self.outputs.push_back(Output { event: Some(event), done: None });
         }
         let event = match read_item(accepted.plaintext) {
             Ok((item, json)) => self.minimums.iter().all(|minimum| minimum.is_met_by(&item)).then(|| Event::Item {

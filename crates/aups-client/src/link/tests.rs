@@ -8,7 +8,7 @@ fn settings(url: &str) -> LinkSettings<'_> {
         client_id: "c".into(),
         keep_alive: Duration::from_secs(30),
         session_expiry: Duration::from_hours(1),
-        receive_max: 16,
+        receive_max: NonZeroU16::MIN,
     }
 }
 

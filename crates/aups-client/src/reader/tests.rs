@@ -318,7 +318,9 @@ async fn a_reader_that_was_removed_ends() {
 #[tokio::test]
 async fn an_application_that_is_slow_holds_the_broker_back_and_loses_nothing() {
     let place = Place::new().await;
-    let mut reader = place.reader(ReaderOptions { receive_max: 4, ..ReaderOptions::default() }).await;
+    let mut reader = place
+        .reader(ReaderOptions { receive_max: NonZeroU16::MIN.saturating_add(3), ..ReaderOptions::default() })
+        .await;
     reader.subscribe(&["data/#"]).await.expect("subscribed");
     let messages = 4 * EVENTS_QUEUED_MAX;
     for _ in 0..messages {
