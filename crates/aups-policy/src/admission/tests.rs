@@ -209,3 +209,13 @@ fn errors_are_readable() {
     let shown = errors("permit(principal, action, resource) when { principal.nope };")[0].to_string();
     assert!(shown.starts_with("1:44: "), "{shown}");
 }
+
+#[test]
+fn the_examples_of_the_guide_are_admitted() {
+    let guide = include_str!("../../../../docs/guide/policies.md");
+    let examples: Vec<&str> = guide.split("```cedar\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        assert!(!set(example).is_empty());
+    }
+}

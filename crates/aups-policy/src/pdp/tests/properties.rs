@@ -110,17 +110,23 @@ prop_compose! {
     }
 }
 
+/// One of each topic, and in one topic those that differ in one respect.
 fn samples() -> Vec<Sample> {
-    let all = ["a", "a/b", "a/b/c/d", "ab/c", "x/y"].into_iter().flat_map(|topic| {
-        let good = Sample::new(topic);
-        [
-            good.clone(),
-            good.clone().accuracy(0.79).value("50.0001"),
-            good.clone().accuracy(0.80).value("\"text\"").node("acme").integrity(0.49),
-            good.registered(false).kind("gauge").name("humidity").value("null"),
-        ]
-    });
-    all.collect()
+    let topics = ["a", "a/b", "a/b/c/d", "ab/c", "x/y"].map(Sample::new);
+    let good = || Sample::new("a/b");
+    let alike = [
+        good().accuracy(0.79),
+        good().accuracy(0.80),
+        good().integrity(0.49),
+        good().value("50.0001"),
+        good().value("\"text\""),
+        good().node("acme"),
+        good().kind("gauge"),
+        good().name("humidity"),
+        good().registered(false),
+        Sample::new("x/y").registered(false).accuracy(0.5).node("s2").value("1e3"),
+    ];
+    topics.into_iter().chain(alike).collect()
 }
 
 fn readers() -> Vec<Principal> {
