@@ -9,7 +9,6 @@ use std::{
     sync::Arc,
 };
 use tokio::sync::watch;
-use tracing::error;
 
 /// Most (first topic level, scope) pairs that are told apart, about 100 bytes each.
 const PAIRS_MAX: usize = 1_000_000;
@@ -135,7 +134,6 @@ impl Pep {
     async fn ensure(&mut self, level: &str, scope: &ScopeSpec) -> Result<(), NotPermitted> {
         let known = self.levels.get(level).map_or(0, HashSet::len);
         if known >= self.scopes_per_level_max || self.pairs >= PAIRS_MAX {
-            error!(level, scopes = known, "policies make too many scopes under a first topic level: withholding");
             return Err(NotPermitted::Withheld(Withheld::TooManyScopes(self.scopes_per_level_max)));
         }
         self.ktm.ensure_scope(scope).await.map_err(not_permitted)?;

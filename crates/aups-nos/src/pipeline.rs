@@ -14,7 +14,12 @@ use crate::{
 };
 use aups_ktm::KtmError;
 use backlog::{Backlog, Taken};
-use std::{collections::VecDeque, future::ready, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    future::ready,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{self, Instant};
 use tracing::{error, warn};
 
@@ -36,7 +41,8 @@ pub(crate) struct Pipeline {
     sink: Arc<dyn Sink>,
     in_flight: VecDeque<Flight>,
     retry: Backoff,
-    withheld_log: BoundedLog,
+    /// One for each reason, so that an ordinary one does not hide another.
+    withheld_logs: HashMap<&'static str, BoundedLog>,
     trouble_log: BoundedLog,
 }
 
@@ -56,7 +62,7 @@ impl Pipeline {
             sink,
             in_flight: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
             retry: Backoff::default(),
-            withheld_log: BoundedLog::default(),
+            withheld_logs: HashMap::new(),
             trouble_log: BoundedLog::default(),
         }
     }
@@ -166,9 +172,12 @@ impl Pipeline {
 
     fn withhold(&mut self, withheld: &Withheld, entry: Option<&Entry>) {
         metrics::counter!("aups_items_withheld_total", "reason" => withheld.code()).increment(1);
-        if let Some(more) = self.withheld_log.next() {
-            let topic = entry.map(|entry| entry.topic.as_str());
-            warn!(topic, reason = %withheld, more, "withheld");
+        let Some(more) = self.withheld_logs.entry(withheld.code()).or_default().next() else { return };
+        let topic = entry.map(|entry| entry.topic.as_str());
+        if *withheld == Withheld::NobodyMayRead {
+            warn!(topic, more, "withheld: {withheld}");
+        } else {
+            error!(topic, more, "withheld: {withheld}");
         }
     }
 
