@@ -117,8 +117,8 @@ pub enum RejectReason {
     /// What it holds is not an item.
     #[error("the plaintext is not an item: {0}")]
     Item(String),
-    /// So much waits for keys already that there is no room for it. The broker holds back what it sends with QoS 1: only
-    /// QoS 0, very large messages, or a broker that loses its sessions can bring it to this.
+    /// So much waits for keys already that there is no room for it. Comes to messages with QoS 0 only: the broker holds the
+    /// others back.
     #[error("too many messages wait for keys")]
     HoldFull,
 }

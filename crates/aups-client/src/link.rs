@@ -31,8 +31,6 @@ const PACKET_BYTES_MAX: u32 = (4 << 20) + (64 << 10);
 const _: () = assert!(PACKET_BYTES_MAX as usize > MESSAGE_BYTES_MAX);
 /// Events between the poller and the reader.
 const EVENTS_QUEUED_MAX: usize = 64;
-/// Requests under way besides acknowledgements: subscriptions.
-const SUBSCRIBES_QUEUED_MAX: usize = 64;
 /// First and last wait before the connection is made again.
 const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How long a farewell to the broker may take.
@@ -124,9 +122,8 @@ pub(crate) struct Link {
 impl Link {
     /// Connects; the first attempt decides. Later losses are mended without end, save for a refusal of the credentials.
     pub(crate) async fn connect(settings: &LinkSettings<'_>) -> Result<Self, ConnectError> {
-        let (client, mut event_loop) = AsyncClient::builder(options(settings)?)
-            .capacity(usize::from(settings.receive_max.get()) + SUBSCRIBES_QUEUED_MAX)
-            .build();
+        let (client, mut event_loop) =
+            AsyncClient::builder(options(settings)?).capacity(requests_queued_max(settings.receive_max)).build();
         let target = Target { url: settings.url.into(), username: settings.username.into() };
         loop {
             match event_loop.poll().await {
@@ -163,7 +160,7 @@ impl Link {
         self.unacknowledged.done(ticket);
         while let Some((connection, packet_id)) = self.unacknowledged.pop_done() {
             if connection == self.connection.load(Ordering::Acquire) {
-                // The queue has room for the receive maximum: it is full or closed only if the connection is gone.
+                // The queue has room for all of them: it is closed only if the connection is.
                 let _ = self.client.try_manual_ack(ManualAck::PubAck(PubAck::new(packet_id, None)));
             }
         }
@@ -204,6 +201,12 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.poller.abort();
     }
+}
+
+/// Requests to the broker that have not left yet: room for more acknowledgements than the reader may owe, also to a broker
+/// that sends more than the receive maximum, and for subscriptions.
+const fn requests_queued_max(receive_max: NonZeroU16) -> usize {
+    2_048 + 8 * receive_max.get() as usize
 }
 
 fn options(settings: &LinkSettings<'_>) -> Result<MqttOptions, ConnectError> {

@@ -175,8 +175,8 @@ impl Reader {
         let settings = SessionSettings {
             minimums: options.min,
             max_age: options.max_age,
-            // What the broker may send before the first acknowledgement, and as much again without any (QoS 0).
-            hold: HoldLimits { messages_max: 2 * usize::from(options.receive_max.get()), bytes_max: HOLD_BYTES_MAX },
+            // Once what the broker may send before the first acknowledgement, twice that with QoS 0, and something to spare.
+            hold: HoldLimits { messages_max: 4 * usize::from(options.receive_max.get()), bytes_max: HOLD_BYTES_MAX },
         };
         let (commands, commands_in) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (events_out, events) = mpsc::channel(EVENTS_QUEUED_MAX);
@@ -280,7 +280,9 @@ impl Task {
                 }
                 self.hand_out();
             }
-            event = self.link.next(), if !self.ended => match event {
+            // Brokers there are that send more than the receive maximum (Mosquitto 2.0.11). Those wait for TCP; if for long,
+            // they end the connection for want of keep-alives, and send again on the next one.
+            event = self.link.next(), if !self.ended && self.session.has_room() => match event {
                 Some(event) => self.on_link(event),
                 None => self.ended = true,
             },

@@ -52,7 +52,8 @@ const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration:
 const WANTED_BYTES_MAX: usize = 11 << 10;
 /// Longest wait that a server may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
-/// Most events that wait for the application, save those of QoS 1 messages, of which the broker limits the number.
+/// Most events that wait for the application, save those of QoS 1 messages, of which there may be as many more as messages
+/// that wait for keys.
 const OUTPUTS_MAX: usize = 1_024;
 
 /// An instant by both clocks.
@@ -111,6 +112,7 @@ pub(crate) struct Session {
     ask_from: Duration,
     backoff: Backoff,
     outputs: VecDeque<Output>,
+    outputs_max: usize,
 }
 
 /// The request under way.
@@ -148,12 +150,18 @@ impl Session {
             ask_from: Duration::ZERO,
             backoff: Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1),
             outputs: VecDeque::new(),
+            outputs_max: OUTPUTS_MAX + settings.hold.messages_max,
         }
     }
 
     /// The broker is asked for subscriptions: it will send what it retained.
     pub(crate) fn on_subscribe(&mut self) {
         self.acceptance.begin_subscription();
+    }
+
+    /// Whether messages may be taken from the broker: else it has to wait. See [`Hold::has_room`].
+    pub(crate) fn has_room(&self) -> bool {
+        self.hold.has_room() && self.outputs.len() < self.outputs_max
     }
 
     /// A message came from the broker.
@@ -175,10 +183,7 @@ impl Session {
         match self.hold.push(topic, message, publisher) {
             Pushed::Held => {}
             Pushed::Again(ticket) => self.outputs.push_back(Output { event: None, done: ticket }),
-            Pushed::Full(message) => {
-                let event = Event::Rejected { topic: topic_if_full, reason: RejectReason::HoldFull };
-                self.outputs.push_back(Output { event: Some(event), done: message.ticket });
-            }
+            Pushed::Full => self.tell(Event::Rejected { topic: topic_if_full, reason: RejectReason::HoldFull }),
         }
     }
 

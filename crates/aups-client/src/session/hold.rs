@@ -6,11 +6,12 @@ use aups_core::{KeyId, PublisherSlot, Topic};
 use aups_envelope::message::SealedMessage;
 use std::collections::{HashMap, VecDeque};
 
-/// How much may wait.
+/// How much may wait before nothing more is taken from the broker ([`Hold::has_room`]).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HoldLimits {
-    /// Half of it is for messages that the broker holds back by itself (QoS 1).
+    /// Of messages that the broker does not hold back by itself (QoS 0), half as many.
     pub(crate) messages_max: usize,
+    /// Less than one more message may come on top.
     pub(crate) bytes_max: usize,
 }
 
@@ -48,8 +49,8 @@ pub(crate) enum Pushed {
     Held,
     /// It waits already: the broker sent it again over a new connection. The ticket is the one that it had before.
     Again(Ticket),
-    /// There is no room for it.
-    Full(Message),
+    /// It came with QoS 0, and there is no room for it.
+    Full,
 }
 
 impl Hold {
@@ -62,6 +63,11 @@ impl Hold {
         self.topics.contains_key(topic)
     }
 
+    /// Whether more may be taken from the broker. A broker that keeps to the receive maximum never comes to the end of it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.messages < self.limits.messages_max && self.bytes < self.limits.bytes_max
+    }
+
     /// Lets a message wait behind those of its topic. `publisher`: what it waits for, if it is not its key.
     pub(crate) fn push(&mut self, topic: Topic, message: Message, publisher: Option<PublisherSlot>) -> Pushed {
         if let Some(queue) = self.topics.get_mut(&topic)
@@ -69,11 +75,12 @@ impl Hold {
         {
             return Pushed::Again(std::mem::replace(&mut held.message.ticket, message.ticket));
         }
-        let bytes = self.bytes + message.payload.len();
-        let messages_max = self.limits.messages_max / if message.ticket.is_some() { 1 } else { 2 };
-        if self.messages >= messages_max || bytes > self.limits.bytes_max {
-            return Pushed::Full(message);
+        let may_be_lost = message.ticket.is_none();
+        if may_be_lost && (self.messages >= self.limits.messages_max / 2 || self.bytes >= self.limits.bytes_max / 2) {
+            return Pushed::Full;
         }
+        self.messages += 1;
+        self.bytes += message.payload.len();
         let key_id = SealedMessage::parse(&message.payload).ok().map(|sealed| sealed.header().key_id);
         let queue = self.topics.entry(topic).or_default();
         if queue.waiting.is_empty() {
@@ -81,8 +88,6 @@ impl Hold {
         }
         queue.waiting.push_back(Held { message, key_id, arrival: self.arrivals });
         self.arrivals += 1;
-        self.messages += 1;
-        self.bytes = bytes;
         Pushed::Held
     }
 
