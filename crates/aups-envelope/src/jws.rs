@@ -72,9 +72,9 @@ struct Header {
     kid: Option<String>,
 }
 
-/// `null` is not the same as absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    String::deserialize(deserializer).map(Some)
+/// `serde(deserialize_with)`: a member that may be absent, which is not the same as `null`.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Signs a payload.

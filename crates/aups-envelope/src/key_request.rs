@@ -103,18 +103,13 @@ pub enum KeyRequestError {
 struct RequestClaims {
     aud: RealmId,
     sub: Sub,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "jws::present", skip_serializing_if = "Option::is_none")]
     iat: Option<UnixMillis>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "jws::present", skip_serializing_if = "Option::is_none")]
     challenge: Option<String>,
     #[serde(with = "jws::bytes")]
     jti: [u8; 16],
     want: Vec<Object<Wanted>>,
-}
-
-/// `null` is not the same as absent.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 impl KeyRequest {

@@ -8,8 +8,8 @@
 //!
 //! The byte layouts and formulas are written down in `docs/protocol.md`, with vectors in `testvectors/`.
 //!
-//! INVARIANT: no I/O, no clock, no async; time is an argument. Randomness comes from the operating system through
-//! [`hash::random`] and [`secret::Secret::random`] only. No other crate of ours names a cryptography crate.
+//! INVARIANT: no I/O, no clock, no async; time is an argument. Randomness is the operating system's. No other crate of
+//! ours names a cryptography crate.
 #![warn(missing_docs)]
 
 pub mod key;

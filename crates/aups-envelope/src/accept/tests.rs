@@ -260,6 +260,15 @@ fn a_retained_message_is_taken_once_per_subscription() {
 }
 
 #[test]
+fn a_late_message_does_not_make_an_older_retained_one_newer() {
+    let mut world = World::new();
+    let sealed: Vec<_> = [3, 5, 9].map(|ms| world.seal(u32::try_from(ms).unwrap(), UnixMillis(NBF.0 + ms))).into();
+    assert_eq!(outcome(world.arrives(&sealed[2])), Ok((Outcome::Late, 0)));
+    assert_eq!(outcome(world.arrives(&sealed[0])), Ok((Outcome::Late, 0)));
+    assert_eq!(outcome(world.arrives_retained(&sealed[1])), Err(Rejection::RetainedNotNewer));
+}
+
+#[test]
 fn a_retained_message_that_is_refused_is_not_remembered() {
     let mut world = World::new();
     let sealed: Vec<_> = (0..2).map(|seq| world.seal(seq, NOW)).collect();

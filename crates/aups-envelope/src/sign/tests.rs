@@ -87,3 +87,13 @@ fn ed25519_passes_wycheproof() {
     }
     assert_eq!((valid, invalid), (88, 63));
 }
+
+/// S = H(R ‖ A ‖ M)·a with R the neutral point: only the key's owner can make it, but it shows that R is looked at.
+#[test]
+fn a_signature_with_r_of_small_order_is_refused_though_the_equation_holds() {
+    let key = SigningKey::from_seed(Secret::from_bytes([0x42; 32])).public();
+    let signature =
+        b64::decode("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA7XV-u9o0NzKMVQ5qeDVkQfRMXdNdRypLLK8yh7OK-Cw").unwrap();
+    assert!(UnparsedPublicKey::new(&ED25519, key.as_bytes()).verify(b"message", &signature).is_ok());
+    assert_eq!(key.verify(b"message", &signature), Err(BadSignature));
+}
