@@ -46,7 +46,7 @@ const UNLISTED_MAX: usize = 1_024;
 /// Least time between two key requests: the 20 a second that every server allows (DESIGN section 7).
 const REQUEST_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// First and last wait after a request that failed.
-const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Room for the keys of one request, as they are written: with the rest, and in base64url, they stay below the 16 KiB of a
 /// request.
 const WANTED_BYTES_MAX: usize = 11 << 10;
