@@ -24,7 +24,7 @@ use tokio::{
 /// Between the beginnings of two passes, unless [`HURRY_MESSAGES`] wait.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// So many unreleased messages begin a pass at once.
-const HURRY_MESSAGES: usize = 250;
+const HURRY_MESSAGES: usize = 500;
 /// After a pass that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The crate says that a flush is done when it is, or when it waited for five seconds.

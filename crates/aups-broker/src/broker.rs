@@ -142,7 +142,7 @@ impl Broker {
             None => None,
         };
         let limits = settings.limits.clone();
-        let presence = Arc::new(Presence::new(Flow::new(limits.queued_messages_max, limits.reader_rate_min)));
+        let presence = Arc::new(Presence::new(Flow::new(limits.ahead_max, limits.reader_rate_min)));
         let config = settings.to_config().with_event_handler(Arc::clone(&presence) as _);
         let broker = MqttBroker::with_config(config).await.map_err(failed)?;
         let (Some(address), Some(storage)) = (broker.local_addr(), broker.storage()) else {
@@ -180,7 +180,7 @@ impl Broker {
     }
 
     /// Publishes a batch at QoS 1, in order. Waits while [`BrokerLimits::unreleased_max`] messages are unreleased, and
-    /// while a connected reader is far behind and acknowledges [`BrokerLimits::reader_rate_min`].
+    /// while [`BrokerLimits::ahead_max`] wait for a connected reader that acknowledges [`BrokerLimits::reader_rate_min`].
     ///
     pub async fn publish(&self, messages: Vec<Outgoing>) -> Delivered {
         self.flow.wait().await;

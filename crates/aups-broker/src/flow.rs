@@ -1,8 +1,9 @@
 //! Publishing waits for readers that read, and for no others.
 //!
-//! A queue that is full drops its oldest messages. So that a burst does not cost a healthy reader anything, publishing pauses
-//! while a connected reader has half its queue full and acknowledges at a fair rate; the sender's own queue takes the burst.
-//! A reader that is slower than that, stuck, or away holds up nobody, and is overrun.
+//! A queue that is full drops its oldest messages, and on disk what waits in a queue is a file per message. So that a burst costs
+//! a healthy reader nothing and the disk little, publishing pauses while some messages wait for a connected reader that
+//! acknowledges at a fair rate; the sender's own queue takes the burst. A reader that is slower than that, stuck, or away
+//! holds up nobody, and is overrun.
 
 use mqtt5::broker::storage::QueueHandle;
 use std::{
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep};
 /// Over which the rate of a reader is taken.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Between two looks at readers that are behind.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The connected readers.
 #[derive(Debug)]
@@ -46,8 +47,8 @@ struct Window {
 }
 
 impl Flow {
-    pub(crate) fn new(queued_messages_max: usize, rate_min: u32) -> Self {
-        Self { behind_from: queued_messages_max.div_ceil(2).max(1), rate_min, readers: RwLock::default() }
+    pub(crate) fn new(behind_from: usize, rate_min: u32) -> Self {
+        Self { behind_from: behind_from.max(1), rate_min, readers: RwLock::default() }
     }
 
     pub(crate) fn connected(&self, client: Arc<str>, queue: QueueHandle) {

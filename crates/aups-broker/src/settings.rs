@@ -38,8 +38,10 @@ pub struct BrokerLimits {
     pub queued_messages_max: usize,
     /// Bytes of those, with about 200 per message added. Beyond, the oldest are dropped. 64 MiB.
     pub queued_bytes_max: usize,
-    /// Messages per second that a connected reader must acknowledge for publishing to wait for it when half its queue is
-    /// full; a slower one is overrun, so that it slows down nobody further than this. 200.
+    /// Messages that may wait for a connected reader before publishing waits for it. 64.
+    pub ahead_max: usize,
+    /// Messages per second that a connected reader must acknowledge to be waited for; a slower one is overrun, so that it
+    /// slows down nobody further than this. 200.
     pub reader_rate_min: u32,
     /// Messages sent to a client and not acknowledged; a client may ask for fewer. 64.
     pub unacknowledged_max: u16,
@@ -64,6 +66,7 @@ impl Default for BrokerLimits {
             subscriptions_per_client_max: 100,
             queued_messages_max: 10_000,
             queued_bytes_max: 64 << 20,
+            ahead_max: 64,
             reader_rate_min: 200,
             unacknowledged_max: 64,
             retained_max: 100_000,

@@ -231,3 +231,7 @@ fn open_database<const N: usize>(path: &Path, layout: Layout<N>) -> fjall::Resul
     let keyspaces = keyspaces.try_into().map_err(|_| fjall::Error::Unrecoverable)?;
     Ok(Tables { db, keyspaces })
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;

@@ -18,7 +18,7 @@ struct Readers {
 
 impl Readers {
     fn new() -> Self {
-        let flow = Flow::new(2 * BEHIND, RATE_MIN);
+        let flow = Flow::new(BEHIND, RATE_MIN);
         Self { flow, storage: MemoryBackend::with_queue_limits(QueueLimits::default()) }
     }
 

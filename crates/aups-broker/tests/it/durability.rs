@@ -97,8 +97,15 @@ impl Publisher {
     fn kill(mut self) -> u64 {
         self.child.kill().unwrap();
         self.read_until(u64::MAX);
-        self.child.wait().unwrap();
         self.released
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // It is gone already, or it goes now.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
