@@ -17,6 +17,7 @@ pub(crate) mod admin;
 mod attribute;
 pub(crate) mod failure;
 pub(crate) mod http;
+mod stop;
 pub(crate) mod terminal;
 
 use admin::ServerArgs;

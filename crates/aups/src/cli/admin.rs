@@ -3,10 +3,11 @@
 use super::{
     failure::Failure,
     http::{self, SERVER_DEFAULT, at},
+    terminal,
 };
 use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, Url};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -56,6 +57,17 @@ pub(crate) fn read_token(file: &Path) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
+/// A token that is shown once: of an enrolment, or of a registration.
+#[derive(Deserialize)]
+pub(crate) struct Token {
+    pub(crate) token: String,
+}
+
+#[derive(Deserialize)]
+struct Items<T> {
+    items: Vec<T>,
+}
+
 /// Somebody who may administer a server. The token is not printed: no `Debug`.
 pub(crate) struct Admin {
     http: Client,
@@ -69,9 +81,24 @@ impl Admin {
         Ok(Self { http: http::client(&server)?, server, token })
     }
 
-    /// `GET`, answered with JSON.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.json(self.request(Method::GET, path)).await
+    /// `GET` of a list, answered with its items.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        let Items { items } = self.json(self.request(Method::GET, path)).await?;
+        Ok(items)
+    }
+
+    /// Prints a list: as a JSON array, with all that the server tells, or as a table.
+    pub(crate) async fn print_list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        json: bool,
+        table: impl FnOnce(Vec<T>) -> String,
+    ) -> Result<(), Failure> {
+        terminal::line(&if json {
+            serde_json::Value::Array(self.list(path).await?).to_string()
+        } else {
+            table(self.list(path).await?)
+        })
     }
 
     /// `GET`, answered with text.

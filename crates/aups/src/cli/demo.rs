@@ -1,6 +1,6 @@
 //! `aups demo`: the whole job on real input.
 
-use super::failure::Failure;
+use super::{failure::Failure, stop::Stop};
 use crate::source::Rate;
 use clap::Args;
 
@@ -27,9 +27,11 @@ Examples:
 
 impl Demo {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let mut stop = Stop::listen()?;
+        // Dropped where it stands, the demo takes its directory with it.
         tokio::select! {
             done = crate::demo::run(self.rate) => done,
-            _ = tokio::signal::ctrl_c() => Err(Failure::failed("interrupted")),
+            () = stop.asked() => Err(Failure::failed("stopped before the end")),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod client;
 
-use super::terminal::{Paint, Stream, note};
+use super::terminal::{Paint, Stream, harmless, note};
 use aups_core::Problem;
 use std::{fmt::Write as _, io, process::ExitCode};
 
@@ -94,7 +94,9 @@ impl Failure {
             Self::OutputClosed => ExitCode::SUCCESS,
             Self::Told { exit, error, help } => {
                 let paint = Paint::of(Stream::Stderr);
-                note(&format!("{} {error}", paint.red("error:")));
+                // It may quote what others wrote.
+                let lines: Vec<_> = error.lines().map(harmless).collect();
+                note(&format!("{} {}", paint.red("error:"), lines.join("\n")));
                 if let Some(help) = help {
                     note(&format!("  {} {help}", paint.cyan("help:")));
                 }

@@ -54,11 +54,6 @@ struct Registered {
     groups: Vec<GroupName>,
 }
 
-#[derive(Deserialize)]
-struct Items<T> {
-    items: Vec<T>,
-}
-
 impl Group {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         let admin = server.admin()?;
@@ -72,14 +67,7 @@ impl Group {
                 admin.delete(&format!("/v1/groups/{group}")).await?;
                 terminal::line(&format!("removed group {group}"))
             }
-            Action::List { json: true } => {
-                let Items::<serde_json::Value> { items } = admin.get("/v1/groups").await?;
-                terminal::line(&serde_json::Value::Array(items).to_string())
-            }
-            Action::List { json: false } => {
-                let Items { items } = admin.get("/v1/groups").await?;
-                terminal::line(&groups_table(items))
-            }
+            Action::List { json } => admin.print_list("/v1/groups", json, groups_table).await,
         }
     }
 }

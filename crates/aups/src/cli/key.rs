@@ -41,23 +41,11 @@ struct Row {
     state: String,
 }
 
-#[derive(Deserialize)]
-struct Items<T> {
-    items: Vec<T>,
-}
-
 impl Key {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         let admin = server.admin()?;
         match self.action {
-            Action::List { json: true } => {
-                let Items::<serde_json::Value> { items } = admin.get("/v1/keys/list").await?;
-                terminal::line(&serde_json::Value::Array(items).to_string())
-            }
-            Action::List { json: false } => {
-                let Items { items } = admin.get("/v1/keys/list").await?;
-                terminal::line(&keys_table(items))
-            }
+            Action::List { json } => admin.print_list("/v1/keys/list", json, keys_table).await,
         }
     }
 }

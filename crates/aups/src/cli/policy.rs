@@ -79,25 +79,13 @@ struct Kept {
     applied_at: UnixMillis,
 }
 
-#[derive(Deserialize)]
-struct Items<T> {
-    items: Vec<T>,
-}
-
 impl Policy {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         match self.action {
             Action::Check(files) => check(&PolicyText::read(&files.files)?),
             Action::Apply(files) => apply(PolicyText::read(&files.files)?, &server.admin()?).await,
             Action::Show => terminal::text(&server.admin()?.get_text("/v1/policies").await?),
-            Action::List { json: true } => {
-                let Items::<serde_json::Value> { items } = server.admin()?.get("/v1/policies/versions").await?;
-                terminal::line(&serde_json::Value::Array(items).to_string())
-            }
-            Action::List { json: false } => {
-                let Items { items } = server.admin()?.get("/v1/policies/versions").await?;
-                terminal::line(&versions_table(items))
-            }
+            Action::List { json } => server.admin()?.print_list("/v1/policies/versions", json, versions_table).await,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! `aups user` and `aups app`: who may read. One code for both: they differ in the kind alone.
 
 use super::{
-    admin::{Admin, ServerArgs},
+    admin::{Admin, ServerArgs, Token},
     attribute::{self, Attribute, Attributes},
     failure::Failure,
     terminal,
 };
 use aups_core::{GroupName, ReaderKind, Sub};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
@@ -77,32 +77,28 @@ enum Action {
 struct Add {
     /// The name, unique across users and apps
     sub: Sub,
-    #[command(flatten)]
-    attributes: AttributeArgs,
+    /// An attribute: roles=A,B  org=TEXT  clearance=N  purposes=A,B (repeatable)
+    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute::parse)]
+    attributes: Vec<Attribute>,
     /// A group to be in (repeatable)
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<GroupName>,
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true)))]
 struct Set {
     /// Who
     sub: Sub,
-    #[command(flatten)]
-    attributes: AttributeArgs,
+    /// An attribute: roles=A,B  org=TEXT  clearance=N  purposes=A,B (repeatable)
+    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute::parse, group = "change")]
+    attributes: Vec<Attribute>,
     /// A group to be in (repeatable); the groups given replace those of before
-    #[arg(long = "group", value_name = "GROUP")]
+    #[arg(long = "group", value_name = "GROUP", group = "change")]
     groups: Vec<GroupName>,
     /// To be in no group
-    #[arg(long, conflicts_with = "groups")]
+    #[arg(long, conflicts_with = "groups", group = "change")]
     no_groups: bool,
-}
-
-#[derive(Debug, Args)]
-struct AttributeArgs {
-    /// An attribute: roles=A,B  org=TEXT  clearance=N  purposes=A,B (repeatable)
-    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute::parse)]
-    attributes: Vec<Attribute>,
 }
 
 #[derive(Serialize)]
@@ -120,11 +116,6 @@ struct ChangedReader<'a> {
     groups: Option<&'a [GroupName]>,
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: String,
-}
-
 /// A registered reader, as the server tells it.
 #[derive(Deserialize)]
 struct Registered {
@@ -132,11 +123,6 @@ struct Registered {
     attrs: aups_core::Attributes,
     groups: Vec<GroupName>,
     enrolled: bool,
-}
-
-#[derive(Deserialize)]
-struct Items<T> {
-    items: Vec<T>,
 }
 
 impl User {
@@ -156,13 +142,13 @@ impl Action {
         let path = format!("/v1/{kind}s");
         match self {
             Self::Add(add) => {
-                let attrs = attribute::collect(&add.attributes.attributes);
+                let attrs = attribute::collect(&add.attributes);
                 let reader = NewReader { sub: &add.sub, attrs, groups: &add.groups };
                 let Token { token } = admin.send_json(Method::POST, &path, &reader).await?;
                 terminal::line(&token)
             }
             Self::Set(set) => {
-                let changed = set.changed()?;
+                let changed = set.changed();
                 let registered: Registered =
                     admin.send_json(Method::PATCH, &format!("{path}/{}", set.sub), &changed).await?;
                 terminal::line(&readers_table(&[registered]))
@@ -171,14 +157,7 @@ impl Action {
                 admin.delete(&format!("{path}/{sub}")).await?;
                 terminal::line(&format!("removed {kind} {sub}"))
             }
-            Self::List { json: true } => {
-                let Items::<serde_json::Value> { items } = admin.get(&path).await?;
-                terminal::line(&serde_json::Value::Array(items).to_string())
-            }
-            Self::List { json: false } => {
-                let Items { items } = admin.get(&path).await?;
-                terminal::line(&readers_table(&items))
-            }
+            Self::List { json } => admin.print_list(&path, json, |readers| readers_table(&readers)).await,
             Self::Token { sub } => {
                 let Token { token } = admin.post(&format!("{path}/{sub}/token")).await?;
                 terminal::line(&token)
@@ -188,15 +167,11 @@ impl Action {
 }
 
 impl Set {
-    fn changed(&self) -> Result<ChangedReader<'_>, Failure> {
-        let attributes = &self.attributes.attributes;
-        let attrs = (!attributes.is_empty()).then(|| attribute::collect(attributes));
-        let groups = (self.no_groups || !self.groups.is_empty()).then_some(&*self.groups);
-        if attrs.is_none() && groups.is_none() {
-            return Err(Failure::failed(format!("nothing to change for {}", self.sub))
-                .help("name it with --attr NAME=VALUE, --group GROUP or --no-groups"));
+    fn changed(&self) -> ChangedReader<'_> {
+        ChangedReader {
+            attrs: (!self.attributes.is_empty()).then(|| attribute::collect(&self.attributes)),
+            groups: (self.no_groups || !self.groups.is_empty()).then_some(&*self.groups),
         }
-        Ok(ChangedReader { attrs, groups })
     }
 }
 

@@ -119,8 +119,9 @@ fn refused(why: Obstacle, batch: &[Line]) -> Failure {
     match why {
         Obstacle::All(failure) => failure,
         Obstacle::Line { index, problem } => {
-            let line = batch.get(index).map_or_else(String::new, |line| format!("line {}: ", line.number));
-            Failure::input_refused(format!("{line}{}", problem.detail))
+            let line = batch.get(index).map_or_else(String::new, |line| format!("line {}", line.number));
+            let column = problem.column.map_or_else(String::new, |column| format!(", column {column}"));
+            Failure::input_refused(format!("{line}{column}: {}", problem.detail))
                 .help("the lines before it were taken; mend it and send from there")
         }
     }

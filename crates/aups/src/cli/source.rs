@@ -1,6 +1,10 @@
 //! `aups source`: the things that send, and the tokens by which they may register.
 
-use super::{admin::ServerArgs, failure::Failure, terminal};
+use super::{
+    admin::{ServerArgs, Token},
+    failure::Failure,
+    terminal,
+};
 use aups_core::{NodeId, UnixMillis};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -41,11 +45,6 @@ enum Action {
     },
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: String,
-}
-
 /// A registered source, as the server tells it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,11 +55,6 @@ struct Listed {
     registered_at: UnixMillis,
 }
 
-#[derive(Deserialize)]
-struct Items<T> {
-    items: Vec<T>,
-}
-
 impl Source {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         let admin = server.admin()?;
@@ -69,14 +63,7 @@ impl Source {
                 let Token { token } = admin.post("/v1/sources/invite").await?;
                 terminal::line(&token)
             }
-            Action::List { json: true } => {
-                let Items::<serde_json::Value> { items } = admin.get("/v1/sources").await?;
-                terminal::line(&serde_json::Value::Array(items).to_string())
-            }
-            Action::List { json: false } => {
-                let Items { items } = admin.get("/v1/sources").await?;
-                terminal::line(&sources_table(items))
-            }
+            Action::List { json } => admin.print_list("/v1/sources", json, sources_table).await,
             Action::Remove { node } => {
                 admin.delete(&format!("/v1/sources/{node}")).await?;
                 terminal::line(&format!("removed source {node}"))
@@ -88,11 +75,7 @@ impl Source {
 fn sources_table(sources: Vec<Listed>) -> String {
     let rows: Vec<_> = sources
         .into_iter()
-        .map(|source| {
-            let texts = [source.node_id, source.node_type, source.communication_mode];
-            let [node, kind, mode] = texts.map(|text| terminal::harmless(&text));
-            [node, kind, mode, source.registered_at.to_string()]
-        })
+        .map(|source| [source.node_id, source.node_type, source.communication_mode, source.registered_at.to_string()])
         .collect();
     terminal::table(&["NODE", "TYPE", "MODE", "REGISTERED"], &rows)
 }

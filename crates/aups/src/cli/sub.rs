@@ -4,6 +4,7 @@ mod shown;
 
 use super::{
     failure::Failure,
+    stop::Stop,
     terminal::{Paint, Stream},
 };
 use aups_client::{Event, Identity, Minimum, Reader, ReaderOptions, SubscribeError};
@@ -59,12 +60,12 @@ struct Tally {
 impl Sub {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        let interrupt = tokio::signal::ctrl_c();
+        let mut stop = Stop::listen()?;
         let mut tally = Tally::default();
         tokio::select! {
             done = self.read(&mut tally) => done,
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.after_timeout(&tally),
-            _ = interrupt => Ok(()),
+            () = stop.asked() => Ok(()),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Standard output and standard error: lines, tables and colours, the last only where a person looks at them.
 
 use super::failure::Failure;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    iter,
+};
 
 /// Where text goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,20 +107,25 @@ impl Paint {
     }
 }
 
-/// Rows in columns, each as wide as its widest cell, below their headings. No rows: the headings alone.
+/// Rows in columns, each as wide as its widest cell, below their headings. Nothing is shown as `-`; no rows are shown as
+/// the headings alone.
 pub(crate) fn table<R: AsRef<[String]>>(headings: &[&str], rows: &[R]) -> String {
-    let mut widths: Vec<_> = headings.iter().map(|heading| heading.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let padded = |cells: &mut dyn Iterator<Item = &str>| {
-        let cells: Vec<_> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    let mut lines = vec![padded(&mut headings.iter().copied())];
-    lines.extend(rows.iter().map(|row| padded(&mut row.as_ref().iter().map(String::as_str))));
+    let headings: Vec<_> = headings.iter().map(ToString::to_string).collect();
+    let rows = rows.iter().map(|row| {
+        row.as_ref().iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { harmless(cell) }).collect()
+    });
+    let lines: Vec<Vec<String>> = iter::once(headings).chain(rows).collect();
+    let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
+    let chars = |line: &Vec<String>, column| line.get(column).map_or(0, |cell: &String| cell.chars().count());
+    let widths: Vec<_> =
+        (0..columns).map(|column| lines.iter().map(|line| chars(line, column)).max().unwrap_or_default()).collect();
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let cells: Vec<_> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect();
     lines.join("\n")
 }
 

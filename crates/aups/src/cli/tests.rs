@@ -48,6 +48,7 @@ fn what_cannot_be_meant_is_wrong_usage() {
         (&["user", "add", "al ice"][..], ErrorKind::ValueValidation),
         (&["user", "add", "alice", "--attr", "role=x"], ErrorKind::ValueValidation),
         (&["user", "set", "alice", "--group", "g", "--no-groups"], ErrorKind::ArgumentConflict),
+        (&["user", "set", "alice"], ErrorKind::MissingRequiredArgument),
         (&["user", "list", "--server", "localhost:8080"], ErrorKind::ValueValidation),
         (&["policy", "check"], ErrorKind::MissingRequiredArgument),
         (&["sub", "data/#"], ErrorKind::MissingRequiredArgument),

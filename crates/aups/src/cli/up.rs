@@ -3,16 +3,15 @@
 use super::{
     admin::ServerArgs,
     failure::Failure,
+    stop::Stop,
     terminal::{self, Stream},
 };
 use crate::{
     server,
     settings::{Durability, Registration, ServerSettings},
 };
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use std::{io, net::SocketAddr, path::PathBuf};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Start every role in this process
@@ -79,13 +78,10 @@ impl Up {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         start_log(&self.log, self.log_format)?;
         let settings = self.settings(server)?;
-        // Asked for before the start, so that a signal during the start is not lost.
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+        let mut stop = Stop::listen()?;
         let started = tokio::select! {
             started = server::start(settings) => started?,
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            () = stop.asked() => return Ok(()),
         };
         terminal::line(&format!("ready http={} mqtt={}", started.http_addr(), started.mqtt_addr()))?;
         if started.nobody_reads() {
@@ -93,10 +89,7 @@ impl Up {
                 "no policy is in force: nobody reads, and nothing is published; say who may: aups policy apply FILE",
             );
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        stop.asked().await;
         tracing::info!("draining");
         started.stop().await?;
         Ok(())

@@ -37,10 +37,12 @@ pub(super) struct Row {
     pub(super) newest: String,
     /// Least and greatest accuracy that somebody saw.
     pub(super) accuracy: Option<(Score, Score)>,
-    /// The reading of the least accuracy, in words.
+    /// The reading of the least accuracy, in words; among several, the one of the largest value.
     pub(super) doubtful: String,
     /// What each reader could open, in the order of the readers.
     pub(super) counts: Vec<Count>,
+    /// Its accuracy and the negative of its value: what is less is more doubtful.
+    doubt: Option<(Score, f64)>,
     /// The number of the newest hour that somebody opened.
     newest_hour: usize,
     /// When each hour's reading was sent first.
@@ -156,8 +158,9 @@ impl Row {
         let value = format!("{} {}", item.data.value, item.data.unit.as_deref().unwrap_or_default());
         let accuracy = item.quality.accuracy;
         let (least, greatest) = self.accuracy.unwrap_or((accuracy, accuracy));
-        if accuracy < least || self.doubtful.is_empty() {
-            self.doubtful = format!("{} {value}", item.data.name);
+        let doubt = (accuracy, -item.data.number().unwrap_or_default());
+        if self.doubt.is_none_or(|known| doubt < known) {
+            (self.doubt, self.doubtful) = (Some(doubt), format!("{} {value}", item.data.name));
         }
         self.accuracy = Some((least.min(accuracy), greatest.max(accuracy)));
         if hour >= self.newest_hour {

@@ -1,10 +1,14 @@
 //! The view: a table that is redrawn in place where somebody looks, plain lines elsewhere.
 
-use super::board::{Board, Count, Row, sum};
+use super::{
+    board::{Board, Count, Row, sum},
+    station::{Part, READERS},
+};
 use crate::cli::{
     failure::Failure,
     terminal::{self, Paint, Stream, table},
 };
+use aups_core::Score;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -12,8 +16,11 @@ use tokio::time::Instant;
 /// How often a plain line is printed.
 const PLAIN_EVERY: Duration = Duration::from_secs(2);
 
-const HEAD: &str = "One year of the weather station Greensboro, hour by hour: six sensors send, four readers subscribe to greensboro/#.";
-const LEGEND: &str = "✓ opened   ✗ denied: the sealed message came, the key was not given";
+const HEAD: &str = "\
+One year of the weather station Greensboro, hour by hour. Six sensors send their
+readings over HTTP to a private AUPS, which seals and publishes them over MQTT.
+Four readers subscribe to greensboro/#; the policies decide what they can open:";
+const LEGEND: &str = "✓ opened   ✗ denied: the sealed message came, its key was not given";
 
 /// Where the view is drawn.
 pub(super) struct Screen {
@@ -32,6 +39,9 @@ impl Screen {
     /// Says what is going to be seen.
     pub(super) fn open() -> Result<Self, Failure> {
         terminal::line(HEAD)?;
+        for Part { name, may, .. } in READERS {
+            terminal::line(&format!("  {name:<9} {may}"))?;
+        }
         let drawn = if Stream::Stdout.is_terminal() {
             Drawn::InPlace { bars: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()), lines: Vec::new() }
         } else {
@@ -44,7 +54,7 @@ impl Screen {
     pub(super) fn draw(&mut self, board: &Board) -> Result<(), Failure> {
         match &mut self.drawn {
             Drawn::InPlace { bars, lines } => {
-                let view = format!("\n{}\n\n{}", view(board, self.paint), progress(board));
+                let view = format!("\n{}\n\n{}", view(board, self.paint), sent(board));
                 for (place, text) in view.lines().enumerate() {
                     if lines.len() == place {
                         let style =
@@ -59,7 +69,7 @@ impl Screen {
             }
             Drawn::Plain { last } if last.elapsed() >= PLAIN_EVERY => {
                 *last = Instant::now();
-                terminal::line(&progress(board))
+                terminal::line(&format!("{}; opened: {}", sent(board), opened(board)))
             }
             Drawn::Plain { .. } => Ok(()),
         }
@@ -85,7 +95,10 @@ fn view(board: &Board, paint: Paint) -> String {
         *heading = paint.bold(heading);
     }
     lines.push(paint.faint(LEGEND));
-    lines.extend(doubtful(&rows));
+    lines.extend(doubtful(rows.iter().filter_map(|(_, row)| {
+        let (least, greatest) = row.accuracy?;
+        Some((least, greatest, &*row.doubtful))
+    })));
     lines.join("\n").replace('✓', &paint.green("✓")).replace('✗', &paint.red("✗"))
 }
 
@@ -105,26 +118,24 @@ fn count(count: &Count) -> String {
     }
 }
 
-/// The least accurate readings, where a topic's differ.
-fn doubtful(rows: &[(String, Row)]) -> Option<String> {
-    let mut readings: Vec<_> = rows
-        .iter()
-        .filter_map(|(_, row)| row.accuracy.map(|(least, greatest)| (least, greatest, &row.doubtful)))
-        .filter(|(least, greatest, _)| least < greatest)
-        .collect();
-    readings.sort();
-    let told: Vec<_> = readings.iter().map(|(least, _, reading)| format!("{reading} scores {least}")).collect();
+/// The least accurate readings, of topics whose readings differ: least and greatest accuracy, and the reading in words.
+fn doubtful<'a>(topics: impl Iterator<Item = (Score, Score, &'a str)>) -> Option<String> {
+    let mut topics: Vec<_> = topics.filter(|(least, greatest, _)| least < greatest).collect();
+    topics.sort_unstable();
+    let told: Vec<_> = topics.iter().map(|(least, _, reading)| format!("{reading} scores {least}")).collect();
     (!told.is_empty()).then(|| format!("least accurate: {}", told.join(", ")))
 }
 
-fn progress(board: &Board) -> String {
+fn sent(board: &Board) -> String {
     let (sent, all) = board.progress();
-    let rows = board.rows();
-    let opened: Vec<_> = board
-        .readers()
-        .iter()
-        .zip(0..)
-        .map(|(name, place)| format!("{name} {}", sum(rows.iter().map(|(_, row)| row), place).opened))
-        .collect();
-    format!("{sent} of {all} readings sent; opened: {}", opened.join(", "))
+    format!("{sent} of {all} readings sent")
 }
+
+fn opened(board: &Board) -> String {
+    let rows = board.rows();
+    let told = |(name, place)| format!("{name} {}", sum(rows.iter().map(|(_, row)| row), place).opened);
+    board.readers().iter().zip(0..).map(told).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

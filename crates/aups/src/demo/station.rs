@@ -3,7 +3,7 @@
 use super::weather::{QUANTITIES, SENSORS};
 use crate::{
     cli::{
-        admin::{self, Admin},
+        admin::{self, Admin, Token},
         failure::Failure,
         http::{self, at},
     },
@@ -26,15 +26,31 @@ const POLICIES: &str = include_str!("station.cedar");
 /// What each reader subscribes to: everything that the station publishes. What it can open is another matter.
 const FILTER: &str = "greensboro/#";
 
-/// Who reads: name, kind, and the one attribute in which they differ.
-const READERS: [(&str, &str, &str); 4] = [
-    (OPERATOR, "apps", "operator"),
-    ("meteo", "users", "meteorologist"),
-    ("gardener", "users", "gardener"),
-    ("guest", "users", ""),
-];
+/// A reader of the demo. The readers differ in kind and role alone.
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    /// Where such readers are registered: `users` or `apps`.
+    kind: &'static str,
+    role: Option<&'static str>,
+    /// What the policies let it read, in words.
+    pub(super) may: &'static str,
+}
+
 /// The program that runs the station: what it opens fills the table.
 pub(super) const OPERATOR: &str = "station";
+
+/// Who reads.
+pub(super) const READERS: [Part; 4] = [
+    Part { name: OPERATOR, kind: "apps", role: Some("operator"), may: "the program that runs it: everything" },
+    Part {
+        name: "meteo",
+        kind: "users",
+        role: Some("meteorologist"),
+        may: "a meteorologist: temperature and humidity",
+    },
+    Part { name: "gardener", kind: "users", role: Some("gardener"), may: "a gardener: humidity" },
+    Part { name: "guest", kind: "users", role: None, may: "nobody in particular: nothing (but the station's notices)" },
+];
 
 /// A private instance in a directory of its own, which goes with it.
 pub(super) struct Station {
@@ -53,16 +69,6 @@ pub(super) struct Subscribed {
 #[derive(Deserialize)]
 struct Registered {
     credential: String,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    token: String,
-}
-
-#[derive(Deserialize)]
-struct Keys {
-    items: Vec<Key>,
 }
 
 #[derive(Deserialize)]
@@ -111,9 +117,8 @@ impl Station {
     /// Registers, enrols, connects and subscribes the readers.
     pub(super) async fn admit_readers(&self) -> Result<Vec<Subscribed>, Failure> {
         let mut readers = Vec::with_capacity(READERS.len());
-        for (name, kind, role) in READERS {
-            let roles: Vec<_> = Some(role).filter(|role| !role.is_empty()).into_iter().collect();
-            let new = json!({ "sub": name, "attrs": { "roles": roles } });
+        for Part { name, kind, role, .. } in READERS {
+            let new = json!({ "sub": name, "attrs": { "roles": role.as_slice() } });
             let Token { token } = self.admin.send_json(Method::POST, &format!("/v1/{kind}"), &new).await?;
             let token: EnrolmentToken = token.parse().context("the enrolment token")?;
             let identity = enrol(self.url.as_str(), &token, Kem::XWing).await?;
@@ -126,8 +131,8 @@ impl Station {
 
     /// How many keys have been sealed with.
     pub(super) async fn keys_used(&self) -> Result<usize, Failure> {
-        let Keys { items } = self.admin.get("/v1/keys/list").await?;
-        Ok(items.iter().filter(|key| key.state != "pre-activation").count())
+        let keys: Vec<Key> = self.admin.list("/v1/keys/list").await?;
+        Ok(keys.iter().filter(|key| key.state != "pre-activation").count())
     }
 
     /// Stops every role and removes the directory.

@@ -3,7 +3,12 @@ use super::*;
 #[test]
 fn a_table_is_as_wide_as_its_widest_cells() {
     let rows = [["alice", "meteorologist"], ["é", ""]].map(|row| row.map(str::to_owned));
-    assert_eq!(table(&["SUB", "ROLES"], &rows), "SUB    ROLES\nalice  meteorologist\né");
+    assert_eq!(table(&["SUB", "ROLES"], &rows), "SUB    ROLES\nalice  meteorologist\né      -");
+}
+
+#[test]
+fn no_rows_are_the_headings_alone() {
+    assert_eq!(table::<[String; 2]>(&["SUB", "ROLES"], &[]), "SUB  ROLES");
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn a_reader_has_seen_a_message_that_it_opened_or_was_denied() {
 #[test]
 fn what_was_opened_shows_the_newest_value_and_the_least_accuracy() {
     let board = Board::new(vec![OPERATOR], 3);
-    for (hour, value, accuracy) in [(2, "500", "0.0"), (3, "1.5", "0.9"), (1, "0", "0.9")] {
+    for (hour, value, accuracy) in
+        [(2, "300", "0.0"), (4, "500", "0.0"), (5, "1.5", "0.9"), (3, "300", "0.0"), (1, "0", "0.9")]
+    {
         board.opened(0, &rain(), &item(hour, value, accuracy));
     }
     let (topic, row) = board.rows().pop().unwrap();
