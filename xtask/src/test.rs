@@ -14,6 +14,7 @@ const NEEDED: &[Needed] = &[
     Needed { program: "mosquitto", package: "mosquitto" },
     Needed { program: "mosquitto_pub", package: "mosquitto-clients" },
     Needed { program: "mosquitto_sub", package: "mosquitto-clients" },
+    Needed { program: "curl", package: "curl" },
 ];
 
 type Step = (&'static str, fn() -> Result<()>);

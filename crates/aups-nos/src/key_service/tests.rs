@@ -229,15 +229,30 @@ async fn rates_hold_by_address_and_by_reader_and_a_stranger_cannot_use_up_a_read
         rig.send(crate::fixture::from([192, 0, 2, address], with_type(post("/v1/keys", jws), JOSE))).await
     };
     let forged = request(&rig, &alice, &[]).sign(&crate::fixture::signing_key());
-    for _ in 0..30 {
-        assert_eq!(ask_from(9, forged.clone()).await.problem().0, 401);
-    }
-    let answer = ask_from(9, jws()).await;
+    // A token or two may come back while this runs.
+    let mut refused = 0;
+    let answer = loop {
+        let answer = ask_from(9, forged.clone()).await;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            break answer;
+        }
+        refused += 1;
+    };
     assert_eq!((answer.problem(), answer.header(header::RETRY_AFTER)), ((429, "too-many-requests"), "1"));
-    for _ in 0..20 {
-        assert_eq!(ask_from(1, jws()).await.status, StatusCode::FORBIDDEN);
-    }
-    assert_eq!(ask_from(2, jws()).await.problem(), (429, "too-many-requests"));
+    assert!((30..60).contains(&refused), "{refused}");
+    let mut answered = 0;
+    let answer = loop {
+        let answer = ask_from(answered % 4, jws()).await;
+        if answer.status != StatusCode::FORBIDDEN {
+            break answer;
+        }
+        answered += 1;
+    };
+    assert_eq!(answer.problem(), (429, "too-many-requests"));
+    assert!(
+        (20..40).contains(&answered),
+        "wherever she asks from, and the forged requests cost her nothing: {answered}"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use crate::{
     BacklogLimits, NosConfig, Rate, Registration,
-    fixture::{Mood, Rig, data, from, lines, post, with_bearer, with_type},
+    fixture::{Answer, Mood, Rig, data, from, lines, post, with_bearer, with_type},
     normalise::NAMELESS,
 };
 use aups_envelope::b64;
@@ -241,17 +241,20 @@ async fn a_credential_is_right_or_refused() {
 
 #[tokio::test]
 async fn unregistered_senders_have_a_quota_per_address() {
-    // Slow enough that nothing comes back while the test runs.
     let config = NosConfig { unregistered_rate: Rate { per_second: 1, burst: 100 }, ..NosConfig::default() };
     let rig = Rig::with(config, None).await;
     let credential = rig.register("s1").await;
-    // The registration was paid for by the address, too.
-    for _ in 0..99 {
-        assert_eq!(rig.data("1").await.accepted(), 1);
-    }
-    let answer = rig.data("1").await;
-    assert_eq!(answer.problem(), (429, "quota"));
-    assert_eq!(answer.header(header::RETRY_AFTER), "1");
+    // A token or two may come back while this runs.
+    let mut accepted = 0;
+    let answer = loop {
+        let answer = rig.data("1").await;
+        if answer.status != StatusCode::ACCEPTED {
+            break answer;
+        }
+        accepted += 1;
+    };
+    assert_eq!((answer.problem(), answer.header(header::RETRY_AFTER)), ((429, "quota"), "1"));
+    assert!((99..130).contains(&accepted), "the registration was paid for, too: {accepted}");
     assert_eq!(rig.send(from([192, 0, 2, 2], data("[1,2,3]"))).await.accepted(), 3);
     for _ in 0..200 {
         assert_eq!(rig.send(with_bearer(data("1"), &credential)).await.accepted(), 1);
@@ -260,16 +263,18 @@ async fn unregistered_senders_have_a_quota_per_address() {
 
 #[tokio::test]
 async fn a_batch_beyond_the_quota_is_taken_once_and_paid_off() {
-    let rig = Rig::new().await;
+    assert_eq!(NosConfig::default().unregistered_rate, Rate { per_second: 100, burst: 100 });
+    let config = NosConfig { unregistered_rate: Rate { per_second: 1, burst: 100 }, ..NosConfig::default() };
+    let rig = Rig::with(config, None).await;
     assert_eq!(rig.data(format!("[{}]", vec!["1"; 1_000].join(","))).await.accepted(), 1_000);
     let answer = rig.data("1").await;
     assert_eq!(answer.problem(), (429, "quota"));
-    assert!((8..=10).contains(&answer.header(header::RETRY_AFTER).parse().unwrap()), "{answer:?}");
+    assert!((800..=901).contains(&answer.header(header::RETRY_AFTER).parse().unwrap()), "{answer:?}");
     let stream = format!("{}\n", vec!["1"; 1_000].join("\n"));
     let answer = rig.send(from([192, 0, 2, 3], lines(stream))).await;
     assert_eq!(answer.problem(), (429, "quota"));
     let accepted = answer.json["accepted"].as_u64().unwrap();
-    assert!((100..150).contains(&accepted), "{accepted}");
+    assert!((100..200).contains(&accepted), "{accepted}");
     assert_eq!(answer.json["line"], accepted + 1);
 }
 
@@ -278,38 +283,51 @@ async fn a_registered_source_may_have_a_quota() {
     let config = NosConfig { registered_rate: Some(Rate { per_second: 1, burst: 2 }), ..NosConfig::default() };
     let rig = Rig::with(config, None).await;
     let (one, other) = (rig.register("s1").await, rig.register("s2").await);
-    assert_eq!(rig.send(with_bearer(data("[1,2,3]"), &one)).await.accepted(), 3);
+    let batch = format!("[{}]", vec!["1"; 200].join(","));
+    assert_eq!(rig.send(with_bearer(data(batch), &one)).await.accepted(), 200);
     assert_eq!(rig.send(with_bearer(data("1"), &one)).await.problem(), (429, "quota"));
     assert_eq!(rig.send(with_bearer(data("1"), &other)).await.accepted(), 1);
 }
 
-#[tokio::test]
-async fn a_full_queue_refuses_and_a_stream_waits_for_room() {
-    let backlog = BacklogLimits { items_max: 10, wait_max: Duration::from_millis(50), ..BacklogLimits::default() };
-    let config = NosConfig { backlog, unregistered_rate: Rate::per_second(100_000), ..NosConfig::default() };
-    let rig = Rig::with(config, None).await;
+fn small_backlog(wait_max: Duration) -> NosConfig {
+    let backlog = BacklogLimits { items_max: 10, wait_max, ..BacklogLimits::default() };
+    NosConfig { backlog, unregistered_rate: Rate::per_second(100_000), ..NosConfig::default() }
+}
+
+/// Sends until there is no room, and gives what was taken and the refusal.
+async fn fill(rig: &Rig) -> (usize, Answer) {
     rig.sink.set(Mood::Hold);
     let mut accepted = 0;
-    let answer = loop {
+    loop {
         let answer = rig.data("[1,2,3,4]").await;
         if answer.status != StatusCode::ACCEPTED {
-            break answer;
+            return (accepted, answer);
         }
         accepted += 4;
         tokio::task::yield_now().await;
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses() {
+    let rig = Rig::with(small_backlog(Duration::from_millis(20)), None).await;
+    let (_, answer) = fill(&rig).await;
     assert_eq!(answer.problem(), (503, "queue-full"));
     assert_eq!(answer.header(header::RETRY_AFTER), "1");
     let answer = rig.send(lines("1\n2\n3\n4\n5\n")).await;
     assert_eq!((answer.problem(), &answer.json["accepted"]), ((503, "queue-full"), &0.into()));
+}
 
+#[tokio::test]
+async fn a_stream_waits_for_room() {
+    let rig = Rig::with(small_backlog(Duration::from_mins(1)), None).await;
+    let (accepted, _) = fill(&rig).await;
     let stream = format!("{}\n", vec!["1"; 2_000].join("\n"));
-    let waiting = rig.send(lines(stream));
     let release = async {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::task::yield_now().await;
         rig.sink.set(Mood::Acknowledge);
     };
-    let (answer, ()) = tokio::join!(waiting, release);
+    let (answer, ()) = tokio::join!(rig.send(lines(stream)), release);
     assert_eq!(answer.accepted(), 2_000);
     rig.sink.until_delivered(accepted + 2_000).await;
 }

@@ -141,7 +141,7 @@ fn a_reader_without_rights_is_told_so_and_exits_3() {
 }
 
 #[test]
-fn data_never_appears_in_clear_in_the_servers_files() {
+fn neither_the_kek_nor_a_credential_lies_in_the_servers_files() {
     let mut aups = Aups::start();
     aups.apply(METEO);
     let credential = aups.source("sensor1");

@@ -3,7 +3,7 @@ use crate::{NosConfig, fixture::entry};
 use std::time::Duration;
 
 fn limits(items_max: usize) -> BacklogLimits {
-    BacklogLimits { items_max, bytes_max: 1 << 20, wait_max: Duration::from_secs(5) }
+    BacklogLimits { items_max, bytes_max: 1 << 20, wait_max: Duration::from_mins(1) }
 }
 
 fn in_memory(limits: BacklogLimits) -> Arc<Backlog> {
