@@ -37,13 +37,19 @@ use tokio::{
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    /// The address is taken, or not ours; or another broker has the data directory.
-    #[error("the MQTT broker cannot start on {listen}: choose another address or data directory, or stop what has it")]
+    /// The address is taken, or not ours.
+    #[error("the MQTT broker cannot start on {listen}: choose another address, or stop what has it")]
     Start {
         /// Where it was to listen.
         listen: SocketAddr,
         /// What the crate said.
         source: Box<MqttError>,
+    },
+    /// Another process has the data directory.
+    #[error("{} is in use by another process: stop that first, or choose another data directory", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
     },
     /// The disk, the rights on it, or a file system without hard links.
     #[error("cannot use {} for the broker's sessions and queues", path.display())]
@@ -296,7 +302,14 @@ async fn restore(dir: &Path) -> Result<Kept, BrokerError> {
         DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
         Kept::restore(&path)
     });
-    restored.await.map_err(|source| BrokerError::DataDir { path: dir.to_owned(), source })
+    restored.await.map_err(|source| {
+        let path = dir.to_owned();
+        if source.kind() == io::ErrorKind::WouldBlock {
+            BrokerError::Locked { path }
+        } else {
+            BrokerError::DataDir { path, source }
+        }
+    })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -10,15 +10,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     os::unix::fs::{DirEntryExt as _, MetadataExt as _},
     path::{Path, PathBuf},
+    thread,
     time::{Duration, SystemTime},
 };
 
 /// A directory that did not change for so long when it was read is not read again before it changes: far longer than a
 /// tick of a file system's clock.
 const QUIET: Duration = Duration::from_secs(2);
+/// How often, and how far apart, the lock is tried.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The links.
 #[derive(Debug)]
@@ -27,12 +32,17 @@ pub(crate) struct Kept {
     links: PathBuf,
     probe: PathBuf,
     clients: BTreeMap<String, Client>,
+    _lock: File,
 }
 
 impl Kept {
-    /// Puts back what a kill cut off between a queue and its client. Before the broker reads its queues. Blocks.
+    /// Takes the directory for this process, and puts back what a kill cut off between a queue and its client. Before the
+    /// broker reads its queues. Blocks.
+    ///
+    /// Fails with [`io::ErrorKind::WouldBlock`] where another process has the directory.
     pub(crate) fn restore(data_dir: &Path) -> io::Result<Self> {
         let kept = Self {
+            _lock: lock(&data_dir.join("lock"))?,
             queues: data_dir.join("queues"),
             links: data_dir.join("kept"),
             probe: data_dir.join("probe"),
@@ -194,6 +204,20 @@ impl Client {
         }
         Ok(!gone.is_empty())
     }
+}
+
+/// Waits a little: a killed predecessor may still be dying.
+fn lock(path: &Path) -> io::Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    for _ in 1..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    file.try_lock()?;
+    Ok(file)
 }
 
 /// The files of a directory that have such a name.

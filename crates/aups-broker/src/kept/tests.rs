@@ -35,6 +35,7 @@ impl Disk {
     }
 
     fn restart(self) -> Self {
+        drop(self.kept);
         let kept = Kept::restore(self.dir.path()).unwrap();
         Self { dir: self.dir, kept }
     }
@@ -116,7 +117,7 @@ fn a_directory_that_was_quiet_is_read_again_when_it_changes() {
     let mut disk = Disk::new();
     disk.queue("alice", 1);
     disk.kept.pass().unwrap();
-    let queue = fs::File::open(disk.queued("alice", 1).parent().unwrap()).unwrap();
+    let queue = File::open(disk.queued("alice", 1).parent().unwrap()).unwrap();
     let long_ago = queue.metadata().unwrap().modified().unwrap() - 2 * QUIET;
     queue.set_modified(long_ago).unwrap();
     disk.kept.pass().unwrap();

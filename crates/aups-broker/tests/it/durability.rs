@@ -1,7 +1,7 @@
 //! A broker with a data directory in a child process that is killed, over and over.
 
-use crate::client::{As, PATIENCE, Realm, outgoing, settings, soon};
-use aups_broker::{Broker, BrokerSettings};
+use crate::client::{As, Client, PATIENCE, Realm, outgoing, settings, soon};
+use aups_broker::{Broker, BrokerError, BrokerSettings, Outgoing};
 use rumqttc_v5::{AsyncClient, ConnAck, Event, EventLoop, Packet, QoS};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -247,4 +247,35 @@ async fn what_a_reader_did_not_take_from_its_socket_survives_a_kill() {
     let publisher = Publisher::start(dir.path(), port, end, end);
     Reader::start(port).saw_everything(end).await;
     publisher.kill();
+}
+
+#[tokio::test]
+async fn a_shutdown_releases_and_keeps_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let who = As::user("alice").persistent();
+    let broker = Broker::start(settings(Some(dir.path())), Arc::new(Realm::default())).await.unwrap();
+    let (mut alice, _) = Client::connect(broker.local_addr(), &who).await.unwrap();
+    alice.subscribe("data/#").await;
+    alice.vanish().await;
+    let retained = Outgoing { retain: true, ..outgoing("data/retained", "retained") };
+    let delivered = broker.publish(vec![outgoing("data/1", "queued"), retained]).await;
+    broker.shutdown().await;
+    soon(delivered).await;
+    broker.shutdown().await;
+    drop(broker);
+
+    let broker = Broker::start(settings(Some(dir.path())), Arc::new(Realm::default())).await.unwrap();
+    let stats = broker.stats().await;
+    assert_eq!((stats.sessions, stats.filters, stats.retained), (1, 1, 1));
+    let (mut alice, answer) = Client::connect(broker.local_addr(), &who).await.unwrap();
+    assert!(answer.session_present);
+    assert_eq!(alice.texts_until("retained").await, ["queued"]);
+}
+
+#[tokio::test]
+async fn a_data_directory_has_one_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let _broker = Broker::start(settings(Some(dir.path())), Arc::new(Realm::default())).await.unwrap();
+    let error = Broker::start(settings(Some(dir.path())), Arc::new(Realm::default())).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Locked { .. }), "{error}");
 }
