@@ -53,6 +53,7 @@ pub(crate) struct Server {
     nos: Nos,
     empty_policy_set: bool,
     admin_token_file: PathBuf,
+    metrics: JoinHandle<()>,
     stop_http: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -60,7 +61,7 @@ pub(crate) struct Server {
 /// Starts every role; when this returns, everything listens.
 pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     settings.check_listeners()?;
-    http::metrics_recorder();
+    let metrics = tokio::spawn(http::keep_metrics());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let dir = settings.data_dir.as_path();
     make_private_dir(dir).with_context(|| format!("cannot make the data directory {}", dir.display()))?;
@@ -132,6 +133,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         nos,
         empty_policy_set,
         admin_token_file,
+        metrics,
         stop_http,
         serving,
     })
@@ -170,6 +172,7 @@ impl Server {
             Ok(ended) => ended.context("the HTTP listener broke down")??,
             Err(_) => serving.abort(),
         }
+        self.metrics.abort();
         Ok(())
     }
 }

@@ -11,7 +11,10 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// A request that is not served: answered as problem+json.
 #[derive(Debug)]
@@ -89,8 +92,20 @@ async fn no_method(request: Request) -> Refused {
     Refused::from(Problem::new(StatusCode::METHOD_NOT_ALLOWED.as_u16(), "no-method", "Method not allowed", detail))
 }
 
+/// How often samples of histograms are folded into their summaries: between two scrapes they would pile up.
+const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps the metrics small although nobody scrapes them, for as long as the task runs.
+pub(crate) async fn keep_metrics() {
+    let mut upkeep = tokio::time::interval(METRICS_UPKEEP_EVERY);
+    loop {
+        upkeep.tick().await;
+        metrics_recorder().run_upkeep();
+    }
+}
+
 /// The process's metrics. Installed once: all servers of a process share it.
-pub(crate) fn metrics_recorder() -> &'static PrometheusHandle {
+fn metrics_recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
         let recorder = PrometheusBuilder::new().build_recorder();
