@@ -42,12 +42,12 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  aups demo                                      the whole job on a year of weather data, in half a minute
-  aups up                                        start every role in this process
-  aups policy apply meteo.cedar                  say who may read what
-  aups user add alice --attr roles=meteorologist register a reader; prints a one-time token
-  aups enrol --token TOKEN --out alice.json      make alice's keys, on her machine
-  aups sub --as alice.json 'data/#'              read what alice may read
+  aups demo                                       the whole job, on real data
+  aups up                                         every role in this process
+  aups policy apply meteo.cedar                   who may read what
+  aups user add alice --attr roles=meteorologist  prints a one-time token
+  aups enrol --token TOKEN --out alice.json       alice's keys, made by alice
+  aups sub --as alice.json 'data/#'               what alice may read
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 input refused.";
 

@@ -21,7 +21,7 @@ pub(crate) struct Group {
 const EXAMPLES: &str = "\
 Examples:
   aups group add gardeners
-  aups group add roses --group gardeners       whoever is in roses is in gardeners as well
+  aups group add roses --group gardeners   who is in roses is in gardeners too
   aups user set bob --group roses";
 
 #[derive(Debug, Subcommand)]

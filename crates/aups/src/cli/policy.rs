@@ -31,15 +31,16 @@ pub(crate) struct Policy {
 
 const EXAMPLES: &str = "\
 Examples:
-  aups policy check meteo.cedar                without a server: what is wrong, where, and what would do
-  aups policy apply meteo.cedar garden.cedar   replace the whole set by these files
+  aups policy check meteo.cedar                what is wrong, without a server
+  aups policy apply meteo.cedar garden.cedar   these files replace the whole set
   aups policy show > all.cedar
   aups policy list                             the versions that were applied
 
 A policy:
   @id(\"meteo\") @keylife(\"5m\") @obligation(\"sign\")
   permit(principal, action == Action::\"receive\", resource in Topic::\"data\")
-  when { principal.roles.contains(\"meteorologist\") && resource.quality.accuracy.greaterThanOrEqual(decimal(\"0.80\")) };";
+  when { principal.roles.contains(\"meteorologist\")
+    && resource.quality.accuracy.greaterThanOrEqual(decimal(\"0.80\")) };";
 
 #[derive(Debug, Subcommand)]
 enum Action {

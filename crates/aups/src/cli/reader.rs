@@ -39,14 +39,14 @@ const USER_EXAMPLES: &str = "\
 Examples:
   aups user add alice --attr roles=meteorologist,operator --attr clearance=2
   aups user add bob --group gardeners
-  aups user set alice --attr roles=            alice has no role any more
-  aups user token alice                        a new token: enrolling again replaces keys and password
+  aups user set alice --attr roles=   alice has no role any more
+  aups user token alice               to enrol again: with new keys and password
   aups user list --json";
 
 const APP_EXAMPLES: &str = "\
 Examples:
   aups app add dashboard --attr purposes=display --attr org=CNR
-  aups app token dashboard                     a new token: enrolling again replaces keys and password
+  aups app token dashboard            to enrol again: with new keys and password
   aups app list";
 
 #[derive(Debug, Subcommand)]

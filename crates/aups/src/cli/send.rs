@@ -45,8 +45,10 @@ pub(crate) struct Send {
 const EXAMPLES: &str = "\
 Examples:
   curl http://127.0.0.1:8080/registration -o sensor1.json \\
-    -d '{\"NodeId\":\"sensor1\",\"NodeType\":\"sensor\",\"CommunicationMode\":\"discrete\"}'
-  echo '{\"name\":\"temperature\",\"value\":21.4,\"unit\":\"Cel\"}' | aups send --node sensor1.json
+    --json '{\"NodeId\":\"sensor1\",\"NodeType\":\"sensor\",
+    \"CommunicationMode\":\"discrete\"}'
+  echo '{\"name\":\"temperature\",\"value\":21.4,\"unit\":\"Cel\"}' |
+    aups send --node sensor1.json
   aups send --node sensor1.json --rate 20 readings.ndjson
   aups send --anonymous readings.ndjson";
 

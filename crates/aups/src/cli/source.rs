@@ -23,8 +23,9 @@ pub(crate) struct Source {
 const EXAMPLES: &str = "\
 Examples:
   TOKEN=$(aups source invite)
-  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/registration -o sensor1.json \\
-    -d '{\"NodeId\":\"sensor1\",\"NodeType\":\"sensor\",\"CommunicationMode\":\"discrete\"}'
+  curl http://127.0.0.1:8080/registration -o sensor1.json \\
+    -H \"Authorization: Bearer $TOKEN\" --json '{\"NodeId\":\"sensor1\",
+    \"NodeType\":\"sensor\",\"CommunicationMode\":\"discrete\"}'
   aups source list
   aups source remove sensor1";
 

@@ -47,8 +47,8 @@ pub(crate) struct Sub {
 const EXAMPLES: &str = "\
 Examples:
   aups sub --as alice.json 'data/#'
-  aups sub --as alice.json 'data/+/temperature' --min quality.accuracy=0.8 --min security.integrity=0.5
-  aups sub --as alice.json 'data/#' --json --count 10 --timeout 60 | jq .item.data.value";
+  aups sub --as alice.json 'data/+/temperature' --min quality.accuracy=0.8
+  aups sub --as alice.json 'data/#' --json --count 10 --timeout 60 | jq .item";
 
 /// What has come so far.
 #[derive(Debug, Default)]

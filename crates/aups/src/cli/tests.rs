@@ -20,6 +20,9 @@ fn every_command_says_what_it_does_and_shows_examples() {
         assert!(command.get_long_about().is_some(), "{name}");
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(examples.starts_with("Examples:") && examples.contains("aups "), "{name}");
+        for line in examples.lines() {
+            assert!(line.chars().count() <= 80, "a terminal of 80 columns breaks the line of {name}: {line}");
+        }
         for argument in command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments))
         {
             assert!(argument.get_help().is_some(), "{name}: {}", argument.get_id());

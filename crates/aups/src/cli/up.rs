@@ -62,8 +62,8 @@ const EXAMPLES: &str = "\
 Examples:
   aups up
   aups up --data-dir /var/lib/aups --durability disk
-  aups up --http 127.0.0.1:0 --mqtt 127.0.0.1:0      any free ports: read them off the ready line
-  aups up --broker mqtt://127.0.0.1:1884             publish to a Mosquitto
+  aups up --http 127.0.0.1:0 --mqtt 127.0.0.1:0   free ports: see the ready line
+  aups up --broker mqtt://127.0.0.1:1884          publish to a Mosquitto
   AUPS_LOG=debug aups up --log-format json";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
