@@ -79,6 +79,11 @@ name!(
     GroupName,
     "group name"
 );
+name!(
+    /// An administrator's token.
+    TokenName,
+    "token name"
+);
 
 /// A text that is not the canonical base64url (RFC 4648 section 5, no padding) of so many bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

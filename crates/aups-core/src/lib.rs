@@ -19,6 +19,7 @@ pub mod topic;
 
 pub use id::{
     Bump, Epoch, GroupName, ItemId, KeyId, NodeId, NosId, PublisherSlot, RealmId, ScopeId, ScopeTag, Session, Sub,
+    TokenName,
 };
 pub use item::{Item, Reading, Source};
 pub use problem::Problem;

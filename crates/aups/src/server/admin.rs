@@ -59,7 +59,8 @@ pub(crate) fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Result<Response, Refused> {
+/// Lets only administrators through; further in, `Extension<Actor>` says which.
+async fn require_token(State(admin): State<Admin>, mut request: Request, next: Next) -> Result<Response, Refused> {
     let presented = request
         .headers()
         .get(AUTHORIZATION)
@@ -67,16 +68,17 @@ async fn require_token(State(admin): State<Admin>, request: Request, next: Next)
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    if presented.is_some_and(|token| admin.token.matches(token)) {
-        Ok(next.run(request).await)
-    } else {
-        Err(Refused::from(Problem::new(
+    let Some(actor) = presented.and_then(|token| admin.token.holder(token)) else {
+        return Err(Refused::from(Problem::new(
             401,
             "admin-token",
             "Not authenticated",
             "this needs the admin token as Bearer: see admin.token in the server's data directory",
-        )))
-    }
+        )));
+    };
+    tracing::debug!(actor = actor.name(), method = %request.method(), path = request.uri().path(), "administration");
+    request.extensions_mut().insert(actor);
+    Ok(next.run(request).await)
 }
 
 /// A JSON body, with the place of what is wrong in it.

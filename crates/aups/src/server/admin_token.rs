@@ -1,6 +1,7 @@
 //! The administrator's token: 256 random bits in a file that only the owner reads.
 
 use anyhow::{Context as _, bail};
+use aups_core::TokenName;
 use aups_envelope::{b64, constant_time_eq, random, sha256};
 use std::{
     fs::{self, OpenOptions},
@@ -9,9 +10,24 @@ use std::{
     path::Path,
 };
 
+/// Who makes an administrator's request: the name of the token that came with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Actor(TokenName);
+
+impl Actor {
+    /// The name of the token.
+    pub(crate) fn name(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The name of the token that the first start makes.
+const FIRST: &str = "admin";
+
 /// What is remembered of the token: its hash.
 #[derive(Debug)]
 pub(crate) struct AdminToken {
+    name: TokenName,
     sha256: [u8; 32],
 }
 
@@ -32,12 +48,12 @@ impl AdminToken {
         if token.len() < 32 {
             bail!("{} holds no token; delete it and start again to get a new one", path.display());
         }
-        Ok(Self { sha256: sha256(&[token.as_bytes()]) })
+        Ok(Self { name: FIRST.parse()?, sha256: sha256(&[token.as_bytes()]) })
     }
 
-    /// Whether this is the token; takes the same time whatever differs.
-    pub(crate) fn matches(&self, presented: &str) -> bool {
-        constant_time_eq(&self.sha256, &sha256(&[presented.as_bytes()]))
+    /// Whose token this is, if it is one; takes the same time whatever differs.
+    pub(crate) fn holder(&self, presented: &str) -> Option<Actor> {
+        constant_time_eq(&self.sha256, &sha256(&[presented.as_bytes()])).then(|| Actor(self.name.clone()))
     }
 }
 
@@ -51,8 +67,9 @@ mod tests {
         let path = dir.path().join("admin.token");
         let first = AdminToken::open(&path).unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(first.matches(text.trim()) && !first.matches("") && !first.matches("x"));
-        assert!(AdminToken::open(&path).unwrap().matches(text.trim()));
+        assert_eq!(first.holder(text.trim()).unwrap().name(), "admin");
+        assert_eq!((first.holder(""), first.holder("x")), (None, None));
+        assert!(AdminToken::open(&path).unwrap().holder(text.trim()).is_some());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(AdminToken::open(&path).unwrap_err().to_string().contains("chmod 600"));
