@@ -125,7 +125,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
             })
             .await
     });
-    let empty_policy_set = policies.active().await.policies == 0;
+    let empty_policy_set = policies.active().version.policies == 0;
     Ok(Server {
         http: http_addr,
         mqtt: mqtt.address,

@@ -5,8 +5,9 @@ use super::{
     http::{self, SERVER_DEFAULT, at},
     terminal,
 };
+use aups_core::Problem;
 use clap::Args;
-use reqwest::{Client, Method, RequestBuilder, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs,
@@ -117,6 +118,17 @@ impl Admin {
         self.json(self.request(method, path).json(body)).await
     }
 
+    /// The same, if a version is still in force.
+    pub(crate) async fn send_json_if<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        if_version: Option<u64>,
+    ) -> Result<T, Failure> {
+        self.json(expecting(self.request(method, path).json(body), if_version)).await
+    }
+
     /// `POST` without a body, answered with JSON.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.json(self.request(Method::POST, path)).await
@@ -124,7 +136,24 @@ impl Admin {
 
     /// `PUT` of a text, answered with JSON.
     pub(crate) async fn put_text<T: DeserializeOwned>(&self, path: &str, text: String) -> Result<T, Failure> {
-        self.json(self.request(Method::PUT, path).header("content-type", "text/plain; charset=utf-8").body(text)).await
+        let answer = self.send_text(Method::PUT, path, text, None).await?;
+        answer.map_err(|problem| Failure::answered(&problem))
+    }
+
+    /// A text by `method`, answered with JSON, or with a problem that the caller tells in its own way.
+    pub(crate) async fn send_text<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        text: String,
+        if_version: Option<u64>,
+    ) -> Result<Result<T, Problem>, Failure> {
+        let request = self.request(method, path).header("content-type", "text/plain; charset=utf-8").body(text);
+        let response = self.response(expecting(request, if_version)).await?;
+        match http::answer(&self.server, response).await? {
+            Ok(body) => Ok(Ok(self.parse(&body)?)),
+            Err(problem) => Ok(Err(problem)),
+        }
     }
 
     /// `DELETE`.
@@ -138,14 +167,29 @@ impl Admin {
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
         let body = self.send(request).await?;
-        serde_json::from_slice(&body).map_err(|error| {
+        self.parse(&body)
+    }
+
+    fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Failure> {
+        serde_json::from_slice(body).map_err(|error| {
             Failure::failed(format!("{} answered something else than expected: {error}", self.server))
                 .help("is this an AUPS server of this version?")
         })
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
-        let response = request.send().await.map_err(|error| http::unanswered(&self.server, &error))?;
-        http::body(&self.server, response).await
+        http::body(&self.server, self.response(request).await?).await
+    }
+
+    async fn response(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        request.send().await.map_err(|error| http::unanswered(&self.server, &error))
+    }
+}
+
+/// Done only if this version is still in force.
+fn expecting(request: RequestBuilder, version: Option<u64>) -> RequestBuilder {
+    match version {
+        Some(version) => request.header("if-match", format!("\"{version}\"")),
+        None => request,
     }
 }

@@ -39,7 +39,7 @@ impl Exit {
     const fn of_status(status: u16) -> Self {
         match status {
             401 | 403 => Self::Denied,
-            400 | 409 | 413 | 415 | 422 => Self::InputRefused,
+            400 | 409 | 412 | 413 | 415 | 422 => Self::InputRefused,
             _ => Self::Failed,
         }
     }

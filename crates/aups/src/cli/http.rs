@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use aups_core::Problem;
 use reqwest::{Client, Response, StatusCode, Url};
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 /// Longest wait for a connection.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -43,6 +43,24 @@ pub(crate) fn at(server: &Url, path: &str) -> String {
     format!("{}{path}", server.as_str().trim_end_matches('/'))
 }
 
+/// A path with a query.
+pub(crate) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            // Writing to a String does not fail.
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// A request that got no answer.
 pub(crate) fn unanswered(server: &Url, error: &reqwest::Error) -> Failure {
     if error.is_connect() {
@@ -53,11 +71,16 @@ pub(crate) fn unanswered(server: &Url, error: &reqwest::Error) -> Failure {
     }
 }
 
-/// The body of a good answer; the problem of any other.
+/// The body of a good answer; a failure that tells the problem of any other.
 pub(crate) async fn body(server: &Url, response: Response) -> Result<Vec<u8>, Failure> {
+    answer(server, response).await?.map_err(|problem| Failure::answered(&problem))
+}
+
+/// The body of a good answer; the problem of any other.
+pub(crate) async fn answer(server: &Url, response: Response) -> Result<Result<Vec<u8>, Problem>, Failure> {
     let status = response.status();
     let body = bounded(server, response).await?;
-    if status.is_success() { Ok(body) } else { Err(Failure::answered(&problem(status, &body))) }
+    Ok(if status.is_success() { Ok(body) } else { Err(problem(status, &body)) })
 }
 
 /// Reads an answer up to the limit.

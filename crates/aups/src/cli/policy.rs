@@ -1,19 +1,22 @@
 //! `aups policy`: who may read what.
 
+mod apply;
+mod fault;
 mod report;
 mod text;
+mod versions;
 
 use super::{
-    admin::{Admin, ServerArgs},
+    admin::ServerArgs,
     failure::Failure,
-    terminal::{self, Paint, Stream},
+    terminal::{self, counted},
 };
-use aups_core::UnixMillis;
-use aups_policy::{PolicyError, PolicySet};
+use apply::Apply;
+use aups_policy::PolicySet;
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 use std::path::PathBuf;
 use text::PolicyText;
+use versions::{List, Rollback, Show};
 
 /// Say who may read what
 #[derive(Debug, Args)]
@@ -33,8 +36,9 @@ const EXAMPLES: &str = "\
 Examples:
   aups policy check meteo.cedar                what is wrong, without a server
   aups policy apply meteo.cedar garden.cedar   these files replace the whole set
-  aups policy show > all.cedar
   aups policy list                             the versions that were applied
+  aups policy show > all.cedar
+  aups policy rollback 3                       version 3 again
 
 A policy:
   @id(\"meteo\") @keylife(\"5m\") @obligation(\"sign\")
@@ -44,20 +48,14 @@ A policy:
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Check files without a server; changes nothing
-    Check(Files),
-    /// Replace the whole set; returns when every connected NOS uses it
-    Apply(Files),
-    /// Print the set in force
-    Show,
-    /// List the versions that were applied
-    List {
-        /// As JSON, for machines
-        #[arg(long)]
-        json: bool,
-    },
+    Check(Check),
+    Apply(Apply),
+    List(List),
+    Show(Show),
+    Rollback(Rollback),
 }
 
+/// Files that are one policy set together.
 #[derive(Debug, Args)]
 struct Files {
     /// Files with policies, taken together as one set; `-` is standard input
@@ -65,28 +63,21 @@ struct Files {
     files: Vec<PathBuf>,
 }
 
-#[derive(Deserialize)]
-struct Applied {
-    version: u64,
-    policies: usize,
-}
-
-/// A version that was applied, as the server tells it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Kept {
-    version: u64,
-    policies: usize,
-    applied_at: UnixMillis,
+/// Check files without a server; changes nothing
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    files: Files,
 }
 
 impl Policy {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         match self.action {
-            Action::Check(files) => check(&PolicyText::read(&files.files)?),
-            Action::Apply(files) => apply(PolicyText::read(&files.files)?, &server.admin()?).await,
-            Action::Show => terminal::text(&server.admin()?.get_text("/v1/policies").await?),
-            Action::List { json } => server.admin()?.print_list("/v1/policies/versions", json, versions_table).await,
+            Action::Check(check) => check.run(),
+            Action::Apply(apply) => apply.run(&server.admin()?).await,
+            Action::List(list) => list.run(&server.admin()?).await,
+            Action::Show(show) => show.run(&server.admin()?).await,
+            Action::Rollback(rollback) => rollback.run(&server.admin()?).await,
         }
     }
 }
@@ -94,41 +85,15 @@ impl Policy {
 /// What the server names policies after that have no `@id`: `policies-1` and so on.
 const SERVER_STEM: &str = "policies";
 
-/// What admission would say of a set, found out here.
-fn check(text: &PolicyText) -> Result<(), Failure> {
-    match PolicySet::parse(text.source(), SERVER_STEM) {
-        Ok(set) => terminal::line(&format!("{}: this set would be admitted", counted(set.len(), "policy", "policies"))),
-        Err(errors) => Err(refused(text, &errors)),
+impl Check {
+    /// What admission would say of a set, found out here.
+    fn run(&self) -> Result<(), Failure> {
+        let text = PolicyText::read(&self.files.files)?;
+        match PolicySet::parse(text.source(), SERVER_STEM) {
+            Ok(set) => {
+                terminal::line(&format!("{}: this set would be admitted", counted(set.len(), "policy", "policies")))
+            }
+            Err(errors) => Err(fault::tell(&text, &errors)),
+        }
     }
-}
-
-async fn apply(text: PolicyText, admin: &Admin) -> Result<(), Failure> {
-    // What is wrong is found here first: it is shown with its line, and needs no server.
-    if let Err(errors) = PolicySet::parse(text.source(), SERVER_STEM) {
-        return Err(refused(&text, &errors));
-    }
-    let Applied { version, policies } = admin.put_text("/v1/policies", text.source().to_owned()).await?;
-    // Scripts read this line: the word stays the same for one policy.
-    terminal::line(&format!("version {version}: {policies} policies"))
-}
-
-/// Shows every fault with its line; what remains to be told is how many there are.
-fn refused(text: &PolicyText, faults: &[PolicyError]) -> Failure {
-    let paint = Paint::of(Stream::Stderr);
-    for fault in faults {
-        terminal::note(&format!("{}\n", report::render(fault, text, paint)));
-    }
-    Failure::input_refused(format!("{}; nothing was changed", counted(faults.len(), "fault", "faults")))
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
-}
-
-fn versions_table(versions: Vec<Kept>) -> String {
-    let rows: Vec<_> = versions
-        .into_iter()
-        .map(|version| [version.version.to_string(), version.policies.to_string(), version.applied_at.to_string()])
-        .collect();
-    terminal::table(&["VERSION", "POLICIES", "APPLIED"], &rows)
 }

@@ -107,6 +107,11 @@ impl Paint {
     }
 }
 
+/// So many of something.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
 /// Rows in columns, each as wide as its widest cell, below their headings. Nothing is shown as `-`; no rows are shown as
 /// the headings alone.
 pub(crate) fn table<R: AsRef<[String]>>(headings: &[&str], rows: &[R]) -> String {

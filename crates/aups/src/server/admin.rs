@@ -1,5 +1,6 @@
 //! The administrator's HTTP API (DESIGN section 11): readers, groups, sources, policies, keys. Bearer admin token.
 
+mod condition;
 mod groups;
 mod keys;
 mod policies;
@@ -10,7 +11,7 @@ use super::{
     admin_token::AdminToken,
     enrolment::Enrolment,
     http::{Refused, read_body},
-    policies::{ApplyError, Policies},
+    policies::Policies,
     registry::{Registry, RegistryError},
 };
 use aups_core::Problem;
@@ -18,13 +19,13 @@ use aups_ktm::KeysTopicsManager;
 use aups_nos::Sources;
 use axum::{
     Router,
-    extract::{Request, State},
-    http::header::AUTHORIZATION,
+    extract::{Query, Request, State},
+    http::{Uri, header::AUTHORIZATION},
     middleware::{self, Next},
     response::Response,
 };
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::{error::Error as _, sync::Arc};
 
 /// Largest JSON body of an administrator's request.
 const ADMIN_BODY_BYTES_MAX: usize = 256 << 10;
@@ -97,6 +98,16 @@ async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T, Refused> 
     })
 }
 
+/// What the query of a URI says; a name that the endpoint does not know is refused.
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refused> {
+    let Query(parsed) = Query::try_from_uri(uri).map_err(|error| {
+        let source = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        let detail = format!("the query is not as it should be: {source}; see /openapi.json");
+        Refused::from(Problem::new(400, "malformed-query", "Malformed query", detail))
+    })?;
+    Ok(parsed)
+}
+
 /// A name in the path.
 fn name<T: std::str::FromStr<Err = aups_core::id::NameError>>(text: &str) -> Result<T, Refused> {
     text.parse().map_err(|error: aups_core::id::NameError| {
@@ -125,22 +136,6 @@ impl From<RegistryError> for Refused {
             RegistryError::Full => Problem::new(409, "registry-full", "Too many readers", detail),
             RegistryError::Token => Problem::new(401, "enrolment-token", "Enrolment refused", detail),
             RegistryError::Store(_) | RegistryError::Corrupt { .. } => storage_problem(&error),
-        })
-    }
-}
-
-impl From<ApplyError> for Refused {
-    fn from(error: ApplyError) -> Self {
-        let detail = error.to_string();
-        Self::from(match error {
-            ApplyError::Refused(errors) => policies::refusal(&errors),
-            ApplyError::Outdated { .. } => Problem::new(
-                412,
-                "outdated",
-                "Policy set has changed",
-                format!("{detail}; fetch it again, look at what changed, and apply to that"),
-            ),
-            ApplyError::Store(_) | ApplyError::Corrupt { .. } => storage_problem(&error),
         })
     }
 }

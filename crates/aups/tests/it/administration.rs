@@ -62,52 +62,6 @@ fn readers_are_registered_changed_listed_and_removed() {
 }
 
 #[test]
-fn a_policy_set_is_replaced_as_a_whole_or_not_at_all() {
-    let aups = Aups::start();
-    let put = |text: &str, headers: &[(&str, &str)]| {
-        let authorization = format!("Bearer {}", aups.admin_token());
-        aups.request(
-            "PUT",
-            "/v1/policies",
-            text.as_bytes(),
-            &[&[("Authorization", authorization.as_str())], headers].concat(),
-        )
-    };
-    let first = put(METEO, &[]);
-    assert_eq!((first.status, first.json()), (200, serde_json::json!({"version": 1, "policies": 1})));
-    assert_eq!(aups.admin("GET", "/v1/policies", "").body, METEO);
-
-    let refused = put("permit(principal, action, resource)\nwhen { resource.qualty.accuracy > 1 };", &[]);
-    refused.problem(422);
-    let error = &refused.json()["errors"][0];
-    assert_eq!(error["line"], 2, "{error}");
-    assert!(error["help"].as_str().unwrap().contains("quality"), "{error}");
-    assert_eq!(aups.admin("GET", "/v1/policies", "").body, METEO, "the active set is untouched");
-
-    put(METEO, &[("If-Match", "\"7\"")]).problem(412);
-    put(METEO, &[("If-Match", "7")]).problem(400);
-    assert_eq!(put("", &[("If-Match", "\"1\"")]).json()["version"], 2);
-    let versions = aups.admin("GET", "/v1/policies/versions", "").json();
-    assert_eq!(versions["items"].as_array().unwrap().len(), 2);
-}
-
-#[test]
-fn the_policy_commands_print_and_exit_as_documented() {
-    let aups = Aups::start();
-    assert_eq!(aups.apply(METEO), "version 1: 1 policies\n");
-    assert_eq!(aups.ok(&["policy", "show"]), METEO);
-    std::fs::write(aups.file("bad.cedar"), "permit(principal, action, resource) when { principal.rols == 1 };")
-        .unwrap();
-    for command in ["check", "apply"] {
-        let refused = aups.run(&["policy", command, "bad.cedar"]);
-        let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(4), "{said}");
-        assert!(said.contains("bad.cedar:1:") && said.contains("roles"), "{said}");
-    }
-    assert_eq!(aups.ok(&["policy", "show"]), METEO);
-}
-
-#[test]
 fn removing_a_reader_ends_its_sessions_and_its_keys() {
     let aups = Aups::start();
     aups.apply(METEO);

@@ -8,5 +8,6 @@ mod cli;
 mod key_requests;
 mod nothing_lost;
 mod other_broker;
+mod policies;
 mod program;
 mod southbound;

@@ -174,7 +174,13 @@ impl Aups {
 
     /// A request with the administrator's token.
     pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> Answer {
-        self.request(method, path, body.as_bytes(), &[("Authorization", &format!("Bearer {}", self.admin_token()))])
+        self.admin_with(method, path, body, &[])
+    }
+
+    /// The same with further headers.
+    pub(crate) fn admin_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+        let authorization = format!("Bearer {}", self.admin_token());
+        self.request(method, path, body.as_bytes(), &[&[("Authorization", authorization.as_str())], headers].concat())
     }
 
     /// `aups sub --json` of a meteorologist who is subscribed to all data, and the credential of a source.
@@ -237,6 +243,7 @@ fn mosquitto(program: &str, port: u16, identity: Option<&Value>, args: &[&str]) 
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
+    pub(crate) etag: String,
     pub(crate) body: String,
 }
 
@@ -258,7 +265,16 @@ impl Answer {
 
 fn curl(url: &str, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
     let mut command = Command::new("curl");
-    command.args(["-sS", "--max-time", "60", "-X", method, url, "-w", "\n%{http_code} %{content_type}"]);
+    command.args([
+        "-sS",
+        "--max-time",
+        "60",
+        "-X",
+        method,
+        url,
+        "-w",
+        "\n%{http_code}\t%{content_type}\t%header{etag}",
+    ]);
     // No header unless a test says so: curl would claim a form.
     command.args(["-H", "Content-Type:", "-H", "Expect:"]);
     for (name, value) in headers {
@@ -272,8 +288,9 @@ fn curl(url: &str, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answe
     let _ = child.stdin.take().unwrap().write_all(body);
     let output = text(&child.wait_with_output().unwrap().stdout);
     let (body, status) = output.rsplit_once('\n').unwrap();
-    let (status, content_type) = status.split_once(' ').unwrap_or((status, ""));
-    Answer { status: status.parse().unwrap(), content_type: content_type.into(), body: body.into() }
+    let mut told = status.split('\t').map(str::to_owned);
+    let mut next = || told.next().unwrap_or_default();
+    Answer { status: next().parse().unwrap(), content_type: next(), etag: next(), body: body.into() }
 }
 
 /// A program whose output is read line by line. Killed when dropped.

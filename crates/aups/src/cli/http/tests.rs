@@ -36,3 +36,10 @@ fn an_answer_that_is_no_problem_is_told_by_its_status() {
     let told = problem(StatusCode::CONFLICT, br#"{"type":"t","title":"T","status":409,"detail":"taken","extra":1}"#);
     assert_eq!(&*told.detail, "taken");
 }
+
+#[test]
+fn a_query_keeps_what_was_typed() {
+    assert_eq!(with_query("/v1/policies", &[]), "/v1/policies");
+    let query = with_query("/v1/policies", &[("comment", "a&b = ü?"), ("version", "3")]);
+    assert_eq!(query, "/v1/policies?comment=a%26b%20%3D%20%C3%BC%3F&version=3");
+}

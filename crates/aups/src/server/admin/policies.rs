@@ -1,22 +1,28 @@
-//! `/v1/policies`: the whole set at once, as text.
+//! `/v1/policies`: the whole set at once, as text, in numbered versions.
 
-use super::Admin;
+use super::{
+    Admin,
+    condition::{etag, expected_version},
+    query, read_json,
+};
 use crate::server::{
+    admin_token::Actor,
     http::{Refused, read_body},
-    policies::admit,
+    policies::{PolicyAdminError, Reason, Version},
 };
 use aups_core::Problem;
 use aups_policy::{PolicyError, SOURCE_BYTES_MAX};
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Request, State},
     http::{
-        HeaderMap,
-        header::{CONTENT_TYPE, ETAG, IF_MATCH},
+        HeaderMap, Uri,
+        header::{CONTENT_TYPE, ETAG},
     },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(super) fn router() -> Router<Admin> {
@@ -24,50 +30,97 @@ pub(super) fn router() -> Router<Admin> {
         .route("/v1/policies", get(show).put(apply))
         .route("/v1/policies/check", post(check))
         .route("/v1/policies/versions", get(versions))
+        .route("/v1/policies/rollback", post(rollback))
 }
 
-async fn show(State(admin): State<Admin>) -> Response {
-    let active = admin.policies.active().await;
-    let headers = [(ETAG, format!("\"{}\"", active.number)), (CONTENT_TYPE, "text/plain; charset=utf-8".into())];
-    (headers, active.text.to_string()).into_response()
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Show {
+    version: Option<u64>,
 }
 
-async fn apply(State(admin): State<Admin>, headers: HeaderMap, request: Request) -> Result<Response, Refused> {
+async fn show(State(admin): State<Admin>, uri: Uri) -> Result<Response, Refused> {
+    let active = admin.policies.active();
+    let (number, text) = match query::<Show>(&uri)?.version {
+        None => (active.version.number, active.text.clone()),
+        Some(number) => (number, admin.policies.text(number).await?),
+    };
+    let headers = [(ETAG, etag(number)), (CONTENT_TYPE, "text/plain; charset=utf-8".into())];
+    Ok((headers, text.to_string()).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Apply {
+    #[serde(default)]
+    comment: String,
+}
+
+async fn apply(
+    State(admin): State<Admin>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Refused> {
     let expected = expected_version(&headers)?;
+    let Apply { comment } = query(request.uri())?;
+    let reason = Reason { author: actor.name().to_owned(), comment };
     let text = read_text(request).await?;
-    let version = admin.policies.apply(&text, expected).await?;
-    tracing::info!(version = version.number, policies = version.policies, "policy set applied");
-    let body = Json(json!({ "version": version.number, "policies": version.policies }));
-    Ok(([(ETAG, format!("\"{}\"", version.number))], body).into_response())
+    let version = admin.policies.apply(&text, reason, expected).await?;
+    Ok(in_force(&version))
 }
 
-async fn check(request: Request) -> Result<Json<Value>, Refused> {
-    let set = admit(&read_text(request).await?).await?;
-    Ok(Json(json!({ "policies": set.len() })))
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    version: u64,
+    #[serde(default)]
+    comment: String,
+}
+
+async fn rollback(
+    State(admin): State<Admin>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Refused> {
+    let expected = expected_version(&headers)?;
+    let Rollback { version, comment } = read_json(request).await?;
+    let reason = Reason { author: actor.name().to_owned(), comment };
+    let version = admin.policies.restore(version, reason, expected).await?;
+    Ok(in_force(&version))
+}
+
+/// What is answered when a set was put in force.
+fn in_force(version: &Version) -> Response {
+    tracing::info!(version = version.number, policies = version.policies, author = version.author, "policies in force");
+    let body = Json(json!({ "version": version.number, "policies": version.policies }));
+    ([(ETAG, etag(version.number))], body).into_response()
+}
+
+async fn check(State(admin): State<Admin>, request: Request) -> Result<Json<Value>, Refused> {
+    let candidate = admin.policies.candidate(&read_text(request).await?).await?;
+    Ok(Json(json!({ "policies": candidate.set().len() })))
+}
+
+/// A version as the administrator sees it.
+#[derive(Debug, Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    version: Version,
+    active: bool,
 }
 
 async fn versions(State(admin): State<Admin>) -> Result<Json<Value>, Refused> {
     let versions = admin.policies.versions().await?;
-    let view = |v: &crate::server::policies::Version| json!({ "version": v.number, "policies": v.policies, "appliedAt": v.applied_at });
-    Ok(Json(json!({ "items": versions.iter().map(view).collect::<Vec<_>>() })))
+    let active = admin.policies.active().version.number;
+    let items = versions.into_iter().map(|version| Listed { active: version.number == active, version });
+    Ok(Json(json!({ "items": items.collect::<Vec<_>>() })))
 }
 
-/// `If-Match: "3"`, `*`, or nothing.
-fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-    let tag = value.to_str().unwrap_or_default().trim();
-    if tag == "*" {
-        return Ok(None);
-    }
-    tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok()).map(Some).ok_or_else(
-        || {
-            let detail = "If-Match takes the ETag that GET /v1/policies gave, with its quotation marks";
-            Refused::from(Problem::new(400, "malformed-if-match", "Malformed If-Match", detail))
-        },
-    )
-}
-
+/// A policy set as the body: text/plain, or of no stated type.
 async fn read_text(request: Request) -> Result<String, Refused> {
+    check_media_type(request.headers())?;
     let body = read_body(request, SOURCE_BYTES_MAX).await?;
     String::from_utf8(body.into()).map_err(|_| {
         Refused::from(Problem::new(
@@ -79,8 +132,45 @@ async fn read_text(request: Request) -> Result<String, Refused> {
     })
 }
 
+fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let stated = value.to_str().unwrap_or_default();
+    if stated.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/plain") {
+        return Ok(());
+    }
+    let detail = format!("a policy set comes as text/plain, not as {stated:?}; send it with Content-Type: text/plain");
+    Err(Refused::from(Problem::new(415, "media-type", "Media type not taken", detail)))
+}
+
+impl From<PolicyAdminError> for Refused {
+    fn from(error: PolicyAdminError) -> Self {
+        let detail = error.to_string();
+        Self::from(match error {
+            PolicyAdminError::Refused(errors) => refusal(&errors),
+            PolicyAdminError::Outdated { .. } => Problem::new(
+                412,
+                "outdated",
+                "Policy set has changed",
+                format!("{detail}; fetch it again, look at what changed, and apply to that"),
+            ),
+            PolicyAdminError::UnknownVersion { .. } => Problem::new(
+                404,
+                "unknown-version",
+                "No such version",
+                format!("{detail}; GET /v1/policies/versions lists those that are"),
+            ),
+            PolicyAdminError::Comment => {
+                Problem::new(400, "malformed-comment", "Malformed comment", detail).member("comment")
+            }
+            PolicyAdminError::Store(_) | PolicyAdminError::Corrupt { .. } | PolicyAdminError::Inadmissible { .. } => {
+                super::storage_problem(&error)
+            }
+        })
+    }
+}
+
 /// What an administrator is told of a set that is not admitted.
-pub(super) fn refusal(errors: &[PolicyError]) -> Problem {
+fn refusal(errors: &[PolicyError]) -> Problem {
     let listed: Vec<Value> = errors
         .iter()
         .map(|e| json!({ "line": e.line, "column": e.column, "message": e.message, "help": e.help }))
