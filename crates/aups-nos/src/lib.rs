@@ -46,6 +46,8 @@ mod seal;
 
 pub mod publish;
 
+mod usage;
+
 mod key_service;
 
 pub mod config;
@@ -62,3 +64,4 @@ pub use problem::{PROBLEM_JSON, problem_response};
 pub use publish::{Outgoing, Receipt, Sink, SinkError};
 pub use rate::Rate;
 pub use sources::Sources;
+pub use usage::{UNREGISTERED_USES_MAX, USES_MAX, Usage, UsageError};

@@ -12,6 +12,7 @@ use crate::{
     seal::Sealer,
     sources::{Sources, SourcesError},
     southbound::{Southbound, post_data, post_registration},
+    usage::{Usage, UsageError},
 };
 use aups_core::{Clock, NosId};
 use aups_envelope::{Secret, SigningKey, VerifyingKey, b64};
@@ -22,7 +23,7 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinHandle, time};
 use tracing::{info, warn};
@@ -72,6 +73,9 @@ pub enum StartError {
     /// The store's fault: the registered sources.
     #[error("the registered sources cannot be read")]
     Sources(#[from] SourcesError),
+    /// The store's fault: the topics in use.
+    #[error("the topics in use cannot be read")]
+    Usage(#[from] UsageError),
     /// The store's fault.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -85,6 +89,7 @@ pub struct Nos {
     southbound: Arc<Southbound>,
     key_service: Arc<KeyService>,
     backlog: Arc<Backlog>,
+    usage: Arc<Usage>,
     worker: JoinHandle<()>,
     drain_max: Duration,
 }
@@ -95,18 +100,20 @@ impl Nos {
         let NosParts { id, realm_key, signing_key, ktm, policies, readers, sink, store, queue, clock, config } = parts;
         let signing_key = Arc::new(signing_key);
         let address_salt = address_salt(&*store).await?;
+        let usage = Arc::new(usage_of_scopes(Arc::clone(&store), &*ktm).await?);
         let sources = Sources::open(store, Arc::clone(&clock), config.registration, config.sources_max).await?;
         let sealer = Sealer::begin(
             id.clone(),
             Arc::clone(&ktm),
             Arc::clone(&clock),
             Arc::clone(&signing_key),
+            Arc::clone(&usage),
             config.counters_max,
         )
         .await?;
         let pep = Pep::new(policies.clone(), Arc::clone(&ktm), config.scopes_per_level_max);
         let backlog = Backlog::new(config.backlog, config.topics.clone(), queue);
-        let worker = tokio::spawn(Pipeline::new(Arc::clone(&backlog), pep, sealer, sink).run());
+        let worker = tokio::spawn(Pipeline::new(Arc::clone(&backlog), pep, sealer, sink, Arc::clone(&usage)).run());
         let key_service = KeyService::new(KeyServiceParts {
             nos: id,
             realm_key,
@@ -129,6 +136,7 @@ impl Nos {
             southbound: Arc::new(southbound),
             key_service: Arc::new(key_service),
             backlog,
+            usage,
             worker,
             drain_max: config.drain_max,
         })
@@ -154,6 +162,11 @@ impl Nos {
     /// The registered sources, to be administered.
     pub fn sources(&self) -> Arc<Sources> {
         Arc::clone(&self.southbound.sources)
+    }
+
+    /// The topics in use, and the scopes under which something was published on them.
+    pub fn usage(&self) -> Arc<Usage> {
+        Arc::clone(&self.usage)
     }
 
     /// Items that were taken and are not yet withheld, or published and acknowledged.
@@ -188,6 +201,17 @@ impl fmt::Debug for Nos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nos").field("unacknowledged", &self.unacknowledged()).finish_non_exhaustive()
     }
+}
+
+/// The topics in use, without scopes that the KTM no longer has.
+async fn usage_of_scopes(store: Arc<dyn Store>, ktm: &dyn KeysTopicsManager) -> Result<Usage, StartError> {
+    let usage = Usage::open(store).await?;
+    let mut gone: BTreeSet<_> = usage.topics_by_scope().into_keys().collect();
+    for scope in ktm.scopes().await? {
+        gone.remove(&scope.id);
+    }
+    usage.forget(&gone).await?;
+    Ok(usage)
 }
 
 /// The salt under which addresses become names; made at the first start, so that names stay.

@@ -11,6 +11,7 @@ use crate::{
     pep::{NotPermitted, Pep, Withheld},
     publish::{Outgoing, Receipt, Sink, SinkError},
     seal::{CONTENT_TYPE, Sealer},
+    usage::Usage,
 };
 use aups_ktm::KtmError;
 use backlog::{Backlog, Taken};
@@ -39,6 +40,7 @@ pub(crate) struct Pipeline {
     pep: Pep,
     sealer: Sealer,
     sink: Arc<dyn Sink>,
+    usage: Arc<Usage>,
     in_flight: VecDeque<Flight>,
     retry: Backoff,
     /// One for each reason, so that an ordinary one does not hide another.
@@ -54,12 +56,13 @@ struct Flight {
 }
 
 impl Pipeline {
-    pub(crate) fn new(backlog: Arc<Backlog>, pep: Pep, sealer: Sealer, sink: Arc<dyn Sink>) -> Self {
+    pub(crate) fn new(backlog: Arc<Backlog>, pep: Pep, sealer: Sealer, sink: Arc<dyn Sink>, usage: Arc<Usage>) -> Self {
         Self {
             backlog,
             pep,
             sealer,
             sink,
+            usage,
             in_flight: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
             retry: Backoff::default(),
             withheld_logs: HashMap::new(),
@@ -106,6 +109,7 @@ impl Pipeline {
                 Err(withheld) => self.withhold(&withheld, Some(entry)),
             }
         }
+        self.usage.write().await;
         let receipt = hand_over(&*self.sink, messages.clone()).await;
         if let Some(first) = taken.entries.first() {
             metrics::histogram!("aups_publish_latency_seconds").record(first.taken.elapsed());
@@ -172,6 +176,9 @@ impl Pipeline {
 
     fn withhold(&mut self, withheld: &Withheld, entry: Option<&Entry>) {
         metrics::counter!("aups_items_withheld_total", "reason" => withheld.code()).increment(1);
+        if let (Withheld::NobodyMayRead, Some(entry)) = (withheld, entry) {
+            self.usage.note(&entry.topic, None, entry.item.source.registered);
+        }
         let Some(more) = self.withheld_logs.entry(withheld.code()).or_default().next() else { return };
         let topic = entry.map(|entry| entry.topic.as_str());
         if *withheld == Withheld::NobodyMayRead {

@@ -1,6 +1,9 @@
 //! Sealing: a permitted item becomes a message of this NOS's session.
 
-use crate::pep::{NotPermitted, Permitted, Withheld, not_permitted};
+use crate::{
+    pep::{NotPermitted, Permitted, Withheld, not_permitted},
+    usage::Usage,
+};
 use aups_core::{Bump, Clock, Epoch, NosId, PublisherSlot, ScopeId, ScopeSpec, Session, UnixMillis};
 use aups_envelope::{ContentType, Plaintext, SealError, SealingKey, SigningKey, Spelling, hash};
 use aups_ktm::{KeysTopicsManager, KtmError};
@@ -23,6 +26,7 @@ pub(crate) struct Sealer {
     ktm: Arc<dyn KeysTopicsManager>,
     clock: Arc<dyn Clock>,
     signing_key: Arc<SigningKey>,
+    usage: Arc<Usage>,
     counters_max: usize,
     publisher: PublisherSlot,
     session: Session,
@@ -50,6 +54,7 @@ impl Sealer {
         ktm: Arc<dyn KeysTopicsManager>,
         clock: Arc<dyn Clock>,
         signing_key: Arc<SigningKey>,
+        usage: Arc<Usage>,
         counters_max: usize,
     ) -> Result<Self, KtmError> {
         let (publisher, session) = begin_session(&nos, &*ktm, &signing_key).await?;
@@ -58,6 +63,7 @@ impl Sealer {
             ktm,
             clock,
             signing_key,
+            usage,
             counters_max: counters_max.max(1),
             publisher,
             session,
@@ -80,7 +86,7 @@ impl Sealer {
         let scope = permitted.scope();
         // Again after an expiry that fell between asking and sealing, and again in a new session.
         for _ in 0..4 {
-            if !self.has_counter(scope, permitted.entry().topic.as_str()) || !self.has_key(scope).await? {
+            if !self.has_counter(permitted) || !self.has_key(scope).await? {
                 self.renew_session().await?;
                 continue;
             }
@@ -95,14 +101,16 @@ impl Sealer {
     }
 
     /// Whether this session can still count the topic; gives it a counter if it has none.
-    fn has_counter(&mut self, scope: &ScopeSpec, topic: &str) -> bool {
-        let topics = &mut self.scopes.entry(scope.id).or_default().topics;
-        match topics.get(topic) {
+    fn has_counter(&mut self, permitted: &Permitted<'_>) -> bool {
+        let (entry, scope) = (permitted.entry(), permitted.scope().id);
+        let topics = &mut self.scopes.entry(scope).or_default().topics;
+        match topics.get(entry.topic.as_str()) {
             Some(next) => *next < u32::MAX,
             None if self.counters >= self.counters_max => false,
             None => {
-                topics.insert(topic.into(), 0);
+                topics.insert(entry.topic.as_str().into(), 0);
                 self.counters += 1;
+                self.usage.note(&entry.topic, Some(scope), entry.item.source.registered);
                 true
             }
         }

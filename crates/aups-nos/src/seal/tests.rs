@@ -25,7 +25,9 @@ impl Bench {
         let ktm = Arc::new(ktm);
         let (_, in_force) = watch::channel(pdp(ktm.realm().id(), policies));
         let pep = Pep::new(in_force, ktm.clone(), 10);
-        let sealer = Sealer::begin(nos_id(), ktm.clone(), clock.clone(), Arc::new(signing_key()), counters_max).await;
+        let usage = Arc::new(Usage::open(Arc::new(InMemory::new())).await.unwrap());
+        let key = Arc::new(signing_key());
+        let sealer = Sealer::begin(nos_id(), ktm.clone(), clock.clone(), key, usage, counters_max).await;
         Self { clock, ktm, pep, sealer: sealer.unwrap() }
     }
 

@@ -1,0 +1,176 @@
+//! Which topics are in use, and the scopes under which something was published on them.
+//!
+//! Administrators ask: what a change of policies means is said for the topics in use, and destroying a scope's keys says
+//! first which topics lose their past. It is not part of any decision.
+
+use aups_core::{ScopeId, Topic};
+use aups_envelope::{b64, sha256};
+use aups_store::{Change, Expect, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use thiserror::Error;
+
+/// Most (topic, scope) pairs that are remembered, some 300 bytes each. What comes after is published all the same.
+pub const USES_MAX: usize = 1_000_000;
+/// Most of them that are of unregistered sources: whoever can reach the listener makes up topics.
+pub const UNREGISTERED_USES_MAX: usize = 10_000;
+/// Most that are written in one transaction.
+const CHANGES_AT_ONCE: usize = 1_024;
+
+const PREFIX: &str = "nos/use/";
+
+/// A topic that something was published on, or withheld from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Use {
+    topic: Topic,
+    /// Under which scope; `None`: nobody may read what came on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scope: Option<ScopeId>,
+    registered: bool,
+}
+
+/// The record of topics cannot be read: the store's fault.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// The store failed.
+    #[error("the topics in use cannot be read")]
+    Store(#[from] StoreError),
+    /// It holds something else.
+    #[error("the record `{0}` does not name a topic in use; restore a backup")]
+    Corrupt(String),
+}
+
+/// The topics in use. Kept in memory and, as soon as the store takes it, in the store.
+#[derive(Debug)]
+pub struct Usage {
+    store: Arc<dyn Store>,
+    uses: Mutex<Uses>,
+}
+
+#[derive(Debug, Default)]
+struct Uses {
+    /// Of each topic: under which scopes, and whether the source was registered.
+    by_topic: BTreeMap<Topic, BTreeMap<Option<ScopeId>, bool>>,
+    count: usize,
+    unregistered: usize,
+    /// Not yet in the store.
+    unwritten: Vec<Use>,
+}
+
+impl Uses {
+    fn insert(&mut self, used: &Use) -> bool {
+        let full = self.count >= USES_MAX || (!used.registered && self.unregistered >= UNREGISTERED_USES_MAX);
+        let known = self.by_topic.get(&used.topic).is_some_and(|under| under.contains_key(&used.scope));
+        if known || full {
+            return false;
+        }
+        self.by_topic.entry(used.topic.clone()).or_default().insert(used.scope, used.registered);
+        self.count += 1;
+        self.unregistered += usize::from(!used.registered);
+        true
+    }
+}
+
+impl Usage {
+    /// Reads what is remembered.
+    pub(crate) async fn open(store: Arc<dyn Store>) -> Result<Self, UsageError> {
+        let mut uses = Uses::default();
+        for (key, value) in store.list(PREFIX).await?.0 {
+            let used = serde_json::from_slice(&value.value).map_err(|_| UsageError::Corrupt(key))?;
+            uses.insert(&used);
+        }
+        Ok(Self { store, uses: uses.into() })
+    }
+
+    /// Topics in use, sorted, each once.
+    pub fn topics(&self) -> Vec<Topic> {
+        self.lock().by_topic.keys().cloned().collect()
+    }
+
+    /// The topics on which something was published under each scope, sorted.
+    pub fn topics_by_scope(&self) -> BTreeMap<ScopeId, Vec<Topic>> {
+        let mut scopes: BTreeMap<ScopeId, Vec<Topic>> = BTreeMap::new();
+        for (topic, under) in &self.lock().by_topic {
+            for scope in under.keys().flatten() {
+                scopes.entry(*scope).or_default().push(topic.clone());
+            }
+        }
+        scopes
+    }
+
+    /// Notes a use. No I/O; cheap, but not for every message: callers know what they noted.
+    pub(crate) fn note(&self, topic: &Topic, scope: Option<ScopeId>, registered: bool) {
+        let used = Use { topic: topic.clone(), scope, registered };
+        let mut uses = self.lock();
+        if uses.insert(&used) {
+            uses.unwritten.push(used);
+        }
+    }
+
+    /// Writes down what was noted; what the store does not take is tried again with the next call.
+    pub(crate) async fn write(&self) {
+        let unwritten = std::mem::take(&mut self.lock().unwritten);
+        let mut rest = unwritten.as_slice();
+        while let Some((some, later)) =
+            rest.split_at_checked(CHANGES_AT_ONCE.min(rest.len())).filter(|s| !s.0.is_empty())
+        {
+            if let Err(error) = self.store.commit(some.iter().map(put).collect()).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "topics in use are not written down yet");
+                self.lock().unwritten.extend_from_slice(rest);
+                return;
+            }
+            rest = later;
+        }
+    }
+
+    /// Forgets the uses of scopes that are gone.
+    pub async fn forget(&self, scopes: &BTreeSet<ScopeId>) -> Result<(), StoreError> {
+        let gone = {
+            let mut uses = self.lock();
+            let (mut gone, mut unregistered) = (Vec::new(), 0);
+            uses.by_topic.retain(|topic, under| {
+                under.retain(|scope, registered| match scope {
+                    Some(id) if scopes.contains(id) => {
+                        gone.push(key(topic, Some(*id)));
+                        unregistered += usize::from(!*registered);
+                        false
+                    }
+                    _ => true,
+                });
+                !under.is_empty()
+            });
+            uses.count -= gone.len();
+            uses.unregistered -= unregistered;
+            gone
+        };
+        for some in gone.chunks(CHANGES_AT_ONCE) {
+            let changes = some.iter().map(|key| Change::delete(key.clone(), Expect::Any));
+            self.store.commit(changes.collect()).await?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Topics may be as long as a store's key: a hash stands for them.
+fn key(topic: &Topic, scope: Option<ScopeId>) -> String {
+    let scope = scope.as_ref().map_or(&[][..], |scope| scope.as_bytes());
+    format!("{PREFIX}{}", b64::encode(&sha256(&[scope, b"/", topic.as_str().as_bytes()])))
+}
+
+fn put(used: &Use) -> Change {
+    // A topic and an id: JSON always takes them.
+    let value = serde_json::to_vec(used).unwrap_or_default();
+    Change::put(key(&used.topic, used.scope), value, Expect::Any)
+}
+
+#[cfg(test)]
+mod tests;
