@@ -17,10 +17,15 @@ use aups_core::{
     limits::{HISTORY_DEFAULT, KEY_LIFE_MIN, ROOT_PERIOD_DEFAULT},
 };
 use aups_envelope::{Kek, VerifyingKey, constant_time_eq, schedule};
-use aups_store::Store;
+use aups_store::{Change, Store};
 use futures_util::{FutureExt as _, future, future::BoxFuture};
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
+    sync::watch,
     task::{JoinHandle, spawn_blocking},
     time::{Instant, MissedTickBehavior, interval_at},
 };
@@ -80,6 +85,7 @@ struct Core {
     scopes: Scopes,
     publishers: Publishers,
     steadiness: Steadiness,
+    revisions: watch::Sender<u64>,
 }
 
 impl Ktm {
@@ -109,6 +115,7 @@ impl Ktm {
             publishers: Publishers::load(records.clone(), Arc::clone(&realm)).await?,
             steadiness: Steadiness::load(records).await?,
             realm,
+            revisions: watch::channel(0).0,
         });
         core.upkeep().await?;
         let upkeep = tokio::spawn(Arc::clone(&core).upkeep_forever());
@@ -118,6 +125,21 @@ impl Ktm {
     /// The realm.
     pub fn realm(&self) -> &Arc<Realm> {
         &self.core.realm
+    }
+
+    /// Replaces the keys of scopes of which somebody may no longer read, in one transaction with the change that takes the
+    /// right away: `with`, in the store that this was opened on. Answers with the new bumps; scopes that are gone have none.
+    ///
+    /// More than 4,096 scopes go in several transactions, the change with the last: until this returns, the caller lets the
+    /// reader have no key, neither under the old rights nor under the new ones.
+    ///
+    /// [`KtmError::Contended`] if an expectation in `with` does not hold.
+    pub async fn revoke(
+        &self,
+        scopes: &BTreeSet<ScopeId>,
+        with: Vec<Change>,
+    ) -> Result<BTreeMap<ScopeId, Bump>, KtmError> {
+        self.core.revoke(scopes, with).await
     }
 }
 
@@ -166,6 +188,10 @@ impl KeysTopicsManager for Ktm {
 
     fn destroy<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<(), KtmError>> {
         self.core.destroy(scope).boxed()
+    }
+
+    fn revisions(&self) -> watch::Receiver<u64> {
+        self.core.revisions.subscribe()
     }
 
     fn scopes(&self) -> BoxFuture<'_, Result<Vec<Arc<ScopeSpec>>, KtmError>> {
@@ -250,19 +276,33 @@ impl Core {
         Ok(Some(Resolved { spec: Arc::clone(&scope.spec), key, next: next.flatten() }))
     }
 
-    async fn bump(&self, id: &ScopeId) -> Result<Bump, KtmError> {
+    async fn revoke(&self, ids: &BTreeSet<ScopeId>, with: Vec<Change>) -> Result<BTreeMap<ScopeId, Bump>, KtmError> {
         let now = self.clock.now();
         // Nothing is forgotten while the clock is in doubt.
         let history_max_ms = self.steadiness.is_steady(now).await.then(|| self.roots.history_max_ms());
-        let bump = self.scopes.bump(id, now, history_max_ms).await?;
-        tracing::info!(scope = %id, bump = bump.0, "bumped a scope");
-        Ok(bump)
+        let bumped = self.scopes.revoke(ids, with, now, history_max_ms).await?;
+        self.tell_revision();
+        for scope in &bumped {
+            tracing::info!(scope = %scope.spec.id, bump = scope.bumps.highest().0, "bumped a scope");
+        }
+        metrics::counter!("aups_ktm_bumps_total").increment(bumped.len() as u64);
+        Ok(bumped.iter().map(|scope| (scope.spec.id, scope.bumps.highest())).collect())
+    }
+
+    async fn bump(&self, id: &ScopeId) -> Result<Bump, KtmError> {
+        self.revoke(&[*id].into(), Vec::new()).await?.remove(id).ok_or(KtmError::UnknownScope(*id))
     }
 
     async fn destroy(&self, id: &ScopeId) -> Result<(), KtmError> {
         self.scopes.destroy(id, &self.roots, self.clock.now()).await?;
+        self.tell_revision();
         tracing::info!(scope = %id, "destroyed a scope");
         Ok(())
+    }
+
+    /// After the change can be seen, never before.
+    fn tell_revision(&self) {
+        self.revisions.send_modify(|revision| *revision += 1);
     }
 
     async fn keys(&self) -> Result<Vec<KeyRow>, KtmError> {

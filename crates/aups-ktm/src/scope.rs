@@ -105,6 +105,12 @@ impl Scope {
         }
     }
 
+    /// How long the record is at most, in bytes of JSON, which may write a character as six.
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        let texts = self.spec.app.len() + self.spec.user.len();
+        1_024 + 6 * texts + 48 * (self.bumps.earlier.len() + 1)
+    }
+
     /// The same scope with other bumps; not yet in the store.
     pub(crate) fn with_bumps(&self, bumps: Bumps) -> Self {
         let (spec, salt) = (Arc::clone(&self.spec), self.salt.duplicate());

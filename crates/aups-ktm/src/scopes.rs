@@ -12,7 +12,7 @@ use aups_envelope::{Kek, random};
 use aups_store::{Change, Expect};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -23,6 +23,10 @@ pub const SCOPES_MAX: usize = 100_000;
 
 /// How far the store may lag in knowing when a scope was last used. It is remembered so much longer.
 pub(crate) const USE_WRITTEN_EVERY: Duration = Duration::from_hours(24);
+
+/// Most scopes that are bumped in one transaction, and most bytes of their records: below what a store takes at once.
+const BUMPS_AT_ONCE: usize = 4_096;
+const BUMPED_BYTES_AT_ONCE: usize = aups_store::store::COMMIT_BYTES_MAX / 2;
 
 /// Most records that one transaction of the upkeep touches: with residuals as long as they may be it still is one.
 const CHANGES_AT_ONCE: usize = 8;
@@ -151,22 +155,71 @@ impl Scopes {
         Err(KtmError::Contended { key: scope::key(&spec.id) })
     }
 
-    /// The next bump, from now on. At the counter's end: a new record, and the old keys are gone.
+    /// The next bump of each of these scopes, from now on, together with changes of the caller's: all of it or nothing.
+    /// Scopes that are gone are passed over. At the counter's end: a new record, and the old keys are gone.
+    ///
+    /// What is more than one transaction takes goes in several, the caller's changes with the last: a kill in between
+    /// leaves scopes that were bumped for nothing.
     ///
     /// Bumps under which no key opens any more are forgotten if the longest history is given.
-    pub(crate) async fn bump(
+    pub(crate) async fn revoke(
         &self,
-        id: &ScopeId,
+        ids: &BTreeSet<ScopeId>,
+        with: Vec<Change>,
         now: UnixMillis,
         history_max_ms: Option<u64>,
-    ) -> Result<Bump, KtmError> {
-        let bumped = |scope: &Scope| {
-            let opens_ms = history_max_ms.map(|history_ms| history_ms.saturating_add(scope.spec.life_ms));
-            let forget_before = UnixMillis(opens_ms.map_or(0, |opens_ms| now.0.saturating_sub(opens_ms)));
-            let next = scope.bumps.bumped(now, forget_before).map(|bumps| scope.with_bumps(bumps));
-            next.unwrap_or_else(|| Scope::new(&scope.spec, ScopeTag::from_bytes(random()), now, &self.kek))
-        };
-        Ok(self.change(id, bumped).await?.bumps.highest())
+    ) -> Result<Vec<Arc<Scope>>, KtmError> {
+        let changing = self.changing.lock().await;
+        let mut bumped = Vec::with_capacity(ids.len());
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        for id in ids {
+            let record_bytes = self.get(id).map_or(0, |scope| scope.record_bytes_max());
+            if some.len() >= BUMPS_AT_ONCE || bytes + record_bytes > BUMPED_BYTES_AT_ONCE {
+                bumped.extend(self.bump_some(&some, &[], now, history_max_ms, &changing).await?);
+                (some, bytes) = (Vec::new(), 0);
+            }
+            some.push(*id);
+            bytes += record_bytes;
+        }
+        bumped.extend(self.bump_some(&some, &with, now, history_max_ms, &changing).await?);
+        Ok(bumped)
+    }
+
+    async fn bump_some(
+        &self,
+        ids: &[ScopeId],
+        with: &[Change],
+        now: UnixMillis,
+        history_max_ms: Option<u64>,
+        changing: &Changing<'_>,
+    ) -> Result<Vec<Arc<Scope>>, KtmError> {
+        for _ in 0..RACES_MAX {
+            let mut before = Vec::with_capacity(ids.len());
+            for id in ids {
+                before.extend(self.find_if_there(id, changing).await?);
+            }
+            let after: Vec<_> = before.iter().map(|scope| self.bumped(scope, now, history_max_ms)).collect();
+            let changes = before.iter().zip(&after).map(|(before, after)| writing(Some(before), after));
+            let mut changes = changes.collect::<Result<Vec<_>, _>>()?.concat();
+            changes.extend_from_slice(with);
+            if changes.is_empty() {
+                return Ok(Vec::new());
+            }
+            if let Some(revision) = self.records.commit(changes).await? {
+                return Ok(after.into_iter().map(|scope| self.learn(scope.stored_at(revision))).collect());
+            }
+            for id in ids {
+                self.reload(id, changing).await?;
+            }
+        }
+        Err(KtmError::Contended { key: ids.first().map(scope::key).unwrap_or_default() })
+    }
+
+    fn bumped(&self, scope: &Scope, now: UnixMillis, history_max_ms: Option<u64>) -> Scope {
+        let opens_ms = history_max_ms.map(|history_ms| history_ms.saturating_add(scope.spec.life_ms));
+        let forget_before = UnixMillis(opens_ms.map_or(0, |opens_ms| now.0.saturating_sub(opens_ms)));
+        let next = scope.bumps.bumped(now, forget_before).map(|bumps| scope.with_bumps(bumps));
+        next.unwrap_or_else(|| Scope::new(&scope.spec, ScopeTag::from_bytes(random()), now, &self.kek))
     }
 
     /// Makes sure that we know the scope, and that none of its times lies ahead of `now`; see
@@ -280,9 +333,13 @@ impl Scopes {
 
     /// The scope, from the store if another instance made it.
     async fn find(&self, id: &ScopeId, changing: &Changing<'_>) -> Result<Arc<Scope>, KtmError> {
+        self.find_if_there(id, changing).await?.ok_or(KtmError::UnknownScope(*id))
+    }
+
+    async fn find_if_there(&self, id: &ScopeId, changing: &Changing<'_>) -> Result<Option<Arc<Scope>>, KtmError> {
         match self.get(id) {
-            Some(scope) => Ok(scope),
-            None => self.reload(id, changing).await?.ok_or(KtmError::UnknownScope(*id)),
+            Some(scope) => Ok(Some(scope)),
+            None => self.reload(id, changing).await,
         }
     }
 

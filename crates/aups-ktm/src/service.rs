@@ -6,6 +6,7 @@ use aups_envelope::{KeyEntry, VerifyingKey};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
+use tokio::sync::watch;
 
 /// The Keys Topics Manager as its callers see it.
 ///
@@ -52,6 +53,10 @@ pub trait KeysTopicsManager: Send + Sync + 'static {
     /// Readers keep what they were given. The store's own snapshots and unreclaimed blocks may hold the wrapped salt a
     /// while longer; see `docs/guide/keys.md`.
     fn destroy<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<(), KtmError>>;
+
+    /// Counts what changes keys otherwise than time does: bumps and destructions. A NOS asks again for the keys of its scopes
+    /// when it moves, and re-seals what a broker retains.
+    fn revisions(&self) -> watch::Receiver<u64>;
 
     /// Every scope there is: what to look through when a reader loses a right, for those to bump.
     fn scopes(&self) -> BoxFuture<'_, Result<Vec<Arc<ScopeSpec>>, KtmError>>;

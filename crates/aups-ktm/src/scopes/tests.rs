@@ -26,6 +26,12 @@ fn nth(n: u32) -> ScopeSpec {
     spec(REALM, n, LIFE)
 }
 
+/// Bumps the first scope.
+async fn bump(scopes: &Scopes) -> Bump {
+    let bumped = scopes.revoke(&[nth(0).id].into(), Vec::new(), NOW, None).await.unwrap();
+    bumped[0].bumps.highest()
+}
+
 async fn keys(store: &Busy, prefix: &str) -> Vec<String> {
     store.list(prefix).await.unwrap().0.into_iter().map(|(key, _)| key).collect()
 }
@@ -77,7 +83,7 @@ async fn bumps_of_two_instances_are_all_counted() {
     one.create(&nth(0), NOW).await.unwrap();
     let bumped = join_all((0..40).map(|n| {
         let scopes = if n % 2 == 0 { one.clone() } else { two.clone() };
-        tokio::spawn(async move { scopes.bump(&nth(0).id, NOW, None).await.unwrap() })
+        tokio::spawn(async move { bump(&scopes).await })
     }));
     let bumps: BTreeSet<_> = bumped.await.into_iter().map(|bump| bump.unwrap().0).collect();
     assert_eq!(bumps, (1..=40).collect());
@@ -89,7 +95,7 @@ async fn a_bump_made_elsewhere_is_found_when_it_is_asked_for() {
     let (one, two) = (scopes(&store).await, scopes(&store).await);
     let tag = one.create(&nth(0), NOW).await.unwrap().tag;
     assert!(two.find_by_tag(tag, Bump(0)).await.unwrap().is_some());
-    one.bump(&nth(0).id, NOW, None).await.unwrap();
+    bump(&one).await;
     assert_eq!(two.find_by_tag(tag, Bump(0)).await.unwrap().unwrap().bumps.highest(), Bump(0));
     assert_eq!(two.find_by_tag(tag, Bump(1)).await.unwrap().unwrap().bumps.highest(), Bump(1));
     one.destroy(&nth(0).id, &roots(&store).await, NOW).await.unwrap();
@@ -115,7 +121,7 @@ async fn a_bump_counter_at_its_end_makes_a_new_record() {
     json["bumps"] = serde_json::json!([{"bump": u16::MAX, "at": NOW}]);
     store.commit(vec![put(&scope::key(&nth(0).id), &json, Expect::Any).unwrap()]).await.unwrap();
     let scopes = self::scopes(&store).await;
-    assert_eq!(scopes.bump(&nth(0).id, NOW, None).await.unwrap(), Bump(0));
+    assert_eq!(bump(&scopes).await, Bump(0));
     let after = scopes.using(&nth(0).id, NOW).unwrap();
     assert_ne!(before.tag, after.tag);
     assert_eq!(keys(&store, TAGS).await, [tag_key(after.tag)]);
@@ -154,7 +160,7 @@ async fn use_is_written_once_a_day_and_survives() {
     scopes.write_use().await.unwrap();
     assert_eq!(revision(store.clone()).await, before + 1);
     assert_eq!(self::scopes(&store).await.all()[0].used(), NOW.plus(DAY));
-    assert_eq!(scopes.bump(&nth(0).id, NOW, None).await.unwrap(), Bump(1), "the revision is known");
+    assert_eq!(bump(&scopes).await, Bump(1), "the revision is known");
 }
 
 #[tokio::test]
@@ -184,4 +190,49 @@ async fn what_is_left_of_a_destroyed_scope_goes_when_its_keys_would_have() {
     assert_eq!(scopes.shredded().await.unwrap().len(), 1);
     scopes.forget_unused(HISTORY, NOW.plus(HISTORY).plus(2 * LIFE)).await.unwrap();
     assert!(scopes.shredded().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_right_goes_and_its_scopes_are_bumped_in_one_transaction() {
+    let store: Arc<Busy> = Arc::default();
+    let scopes = scopes(&store).await;
+    for n in 0..4 {
+        scopes.create(&nth(n), NOW).await.unwrap();
+    }
+    let lost: BTreeSet<_> = [nth(0).id, nth(2).id, nth(9).id].into();
+    let change = |expect| vec![Change::put("reader/alice", "gone", expect)];
+    let bumped = scopes.revoke(&lost, change(Expect::Any), NOW, None).await.unwrap();
+    assert_eq!(bumped.iter().map(|scope| scope.spec.id).collect::<BTreeSet<_>>(), [nth(0).id, nth(2).id].into());
+    let revision = store.get("reader/alice").await.unwrap().unwrap().revision;
+    for n in 0..4 {
+        let (key, lost) = (scope::key(&nth(n).id), n == 0 || n == 2);
+        let stored = store.get(&key).await.unwrap().unwrap();
+        assert_eq!(stored.revision == revision, lost, "{n}");
+        assert_eq!(scopes.get(&nth(n).id).unwrap().bumps.highest(), Bump(lost.into()));
+    }
+
+    // If the change is not as its maker thought, nothing is bumped.
+    let refused = scopes.revoke(&lost, change(Expect::Absent), NOW, None).await;
+    assert!(matches!(refused, Err(KtmError::Contended { .. })));
+    assert_eq!(scopes.get(&nth(0).id).unwrap().bumps.highest(), Bump(1));
+
+    let alone = scopes.revoke(&BTreeSet::new(), change(Expect::Any), NOW, None).await.unwrap();
+    assert!(alone.is_empty() && store.get("reader/alice").await.unwrap().unwrap().revision > revision);
+}
+
+#[tokio::test]
+async fn more_scopes_than_a_transaction_takes_are_bumped_all_the_same() {
+    let store: Arc<Busy> = Arc::default();
+    let scopes = scopes(&store).await;
+    let all = u32::try_from(BUMPS_AT_ONCE).unwrap() + 3;
+    for n in 0..all {
+        scopes.create(&nth(n), NOW).await.unwrap();
+    }
+    let ids = (0..all).map(|n| nth(n).id).collect();
+    let change = vec![Change::put("reader/alice", "gone", Expect::Any)];
+    let bumped = scopes.revoke(&ids, change, NOW, None).await.unwrap();
+    assert!(bumped.len() == ids.len() && bumped.iter().all(|scope| scope.bumps.highest() == Bump(1)));
+    let change = store.get("reader/alice").await.unwrap().unwrap().revision;
+    let revisions: BTreeSet<_> = bumped.iter().map(|scope| scope.revision).collect();
+    assert!(revisions.len() == 2 && revisions.last() == Some(&change), "the change comes with the last");
 }
