@@ -46,6 +46,11 @@ impl Entry {
         let topic = topics.of(&item)?;
         Ok(Self { item, topic, json, taken: Instant::now() })
     }
+
+    /// From what was published on a topic.
+    pub(crate) fn published(json: Bytes, topic: Topic) -> Result<Self, serde_json::Error> {
+        Ok(Self { item: serde_json::from_slice(&json)?, topic, json, taken: Instant::now() })
+    }
 }
 
 /// A record of the queue that is no item: the disk's fault, or another version's.

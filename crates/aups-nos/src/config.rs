@@ -1,6 +1,7 @@
 //! How a NOS behaves: every limit and rule by name, with its unit and its default.
 
 use crate::{analyse::ScoringRules, rate::Rate, topic::Topics};
+use aups_core::Filter;
 use std::time::Duration;
 
 /// How a NOS behaves. `NosConfig::default()` is what DESIGN says.
@@ -14,6 +15,8 @@ pub struct NosConfig {
     pub sources_max: usize,
     /// Topics of published items.
     pub topics: Topics,
+    /// The broker keeps the last message of every topic that one of these filters matches, for later subscribers.
+    pub retain: Vec<Filter>,
     /// How items are scored.
     pub scoring: ScoringRules,
     /// Items of unregistered sources, per address (IPv6: per /64).
@@ -39,6 +42,7 @@ impl Default for NosConfig {
             registration: Registration::Open,
             sources_max: 1_000_000,
             topics: Topics::default(),
+            retain: Vec::new(),
             scoring: ScoringRules::default(),
             unregistered_rate: Rate::per_second(100),
             registered_rate: None,

@@ -6,7 +6,9 @@ use crate::{
     accept::{Acceptance, Entry, Sender},
     json::Document,
 };
-use aups_core::{Attributes, Clock as _, Item, ManualClock, NosId, Principal, ReaderKind, RealmId, Sub, UnixMillis};
+use aups_core::{
+    Attributes, Clock as _, Item, ManualClock, NosId, Principal, ReaderKind, RealmId, Sub, Topic, UnixMillis,
+};
 use aups_envelope::{
     Kek, OpeningKey, SealedMessage, Secret, SigningKey,
     kem::{Kem, KemSecretKey},
@@ -20,12 +22,16 @@ use axum::{
     extract::ConnectInfo,
     http::{Request, Response, StatusCode, header},
 };
+use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http_body_util::BodyExt as _;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::{Notify, oneshot, watch};
 use tower::ServiceExt as _;
@@ -65,11 +71,18 @@ pub(crate) struct Enrolled {
 }
 
 #[derive(Default)]
-pub(crate) struct FakeReaders(Mutex<HashMap<Sub, Arc<Reader>>>);
+pub(crate) struct FakeReaders {
+    readers: Mutex<HashMap<Sub, Arc<Reader>>>,
+    /// Readers change whenever they are looked up.
+    pub(crate) unsteady: AtomicBool,
+}
 
 impl Readers for FakeReaders {
     fn reader(&self, sub: &Sub) -> Option<Arc<Reader>> {
-        self.0.lock().unwrap().get(sub).cloned()
+        if self.unsteady.load(Ordering::Relaxed) {
+            self.replace(sub.as_str(), false);
+        }
+        self.readers.lock().unwrap().get(sub).cloned()
     }
 }
 
@@ -82,11 +95,19 @@ impl FakeReaders {
         enrolled
     }
 
+    /// Another registration of the same reader, as a change makes it.
+    pub(crate) fn replace(&self, name: &str, changing: bool) {
+        let mut readers = self.readers.lock().unwrap();
+        let reader = readers.get_mut(&name.parse::<Sub>().unwrap()).unwrap();
+        let keys = reader.keys.as_ref().map(|keys| ReaderKeys { signing_key: keys.signing_key, kem: keys.kem.clone() });
+        *reader = Arc::new(Reader { principal: reader.principal.clone(), keys, changing });
+    }
+
     pub(crate) fn insert(&self, name: &str, roles: &[&str], keys: Option<ReaderKeys>) {
         let attributes = Attributes { roles: roles.iter().map(ToString::to_string).collect(), ..Attributes::default() };
         let sub: Sub = name.parse().unwrap();
         let principal = Principal { kind: ReaderKind::User, sub: sub.clone(), attributes, groups: [].into() };
-        self.0.lock().unwrap().insert(sub, Arc::new(Reader { principal, keys }));
+        self.readers.lock().unwrap().insert(sub, Arc::new(Reader { principal, keys, changing: false }));
     }
 }
 
@@ -117,6 +138,7 @@ struct SinkState {
     delivered: Vec<Outgoing>,
     held: Vec<Held>,
     lost: usize,
+    retained: Vec<Outgoing>,
 }
 
 impl FakeSink {
@@ -161,6 +183,11 @@ impl FakeSink {
         self.until(|state| state.lost >= count).await;
     }
 
+    /// What the broker retained before.
+    pub(crate) fn retain(&self, message: Outgoing) {
+        self.state.lock().unwrap().retained.push(message);
+    }
+
     pub(crate) fn delivered(&self) -> Vec<Outgoing> {
         self.state.lock().unwrap().delivered.clone()
     }
@@ -194,6 +221,11 @@ impl Sink for FakeSink {
     fn connected(&self) -> bool {
         self.state.lock().unwrap().mood != Mood::Away
     }
+
+    fn retained(&self) -> BoxFuture<'static, Vec<(Topic, Bytes)>> {
+        let retained = self.state.lock().unwrap().retained.clone();
+        async { retained.into_iter().map(|message| (message.topic, message.payload)).collect() }.boxed()
+    }
 }
 
 type Held = (Vec<Outgoing>, oneshot::Sender<Result<(), SinkError>>);
@@ -224,10 +256,20 @@ impl Rig {
         config: NosConfig,
         queue: Option<IngestQueue>,
     ) -> Self {
+        Self::over_sink(store, clock, config, queue, Arc::default()).await
+    }
+
+    pub(crate) async fn over_sink(
+        store: Arc<dyn Store>,
+        clock: Arc<ManualClock>,
+        config: NosConfig,
+        queue: Option<IngestQueue>,
+        sink: Arc<FakeSink>,
+    ) -> Self {
         let ktm = Ktm::open(Arc::clone(&store), kek(), clock.clone(), KtmSettings::default()).await.unwrap();
         let ktm = Arc::new(ktm);
         let (policies, in_force) = watch::channel(pdp(ktm.realm().id(), METEOROLOGISTS));
-        let (readers, sink) = (Arc::new(FakeReaders::default()), Arc::new(FakeSink::default()));
+        let readers = Arc::new(FakeReaders::default());
         let nos = Nos::start(NosParts {
             id: nos_id(),
             realm_key: ktm.realm().public(),

@@ -52,8 +52,12 @@ const CHALLENGE_LIFE: Duration = REQUEST_AGE_MAX;
 const JTI_LIFE: Duration = Duration::from_secs(2 * REQUEST_AGE_MAX.as_secs() + 1);
 
 /// Who may ask for keys: a look-up in memory.
+///
+/// A right that is taken away must find every key that it opened: whoever changes a reader first shows it as
+/// [changing](Reader::changing), then looks which scopes it loses, and shows the changed one when their keys are replaced.
+/// A request that began before is looked at again before it is answered.
 pub trait Readers: Send + Sync + 'static {
-    /// A registered reader.
+    /// A registered reader: the same `Arc` for as long as nothing about it changes.
     fn reader(&self, sub: &Sub) -> Option<Arc<Reader>>;
 }
 
@@ -64,6 +68,8 @@ pub struct Reader {
     pub principal: Principal,
     /// Its keys, once it has enrolled.
     pub keys: Option<ReaderKeys>,
+    /// Its rights are being changed: for these milliseconds it gets no key.
+    pub changing: bool,
 }
 
 /// The keys of an enrolled reader.
@@ -165,6 +171,7 @@ impl KeyService {
         self.seen().take(request.sub.clone(), request.jti, Instant::now())?;
         let grants =
             self.decide(&reader.principal, &request.want, now, address).await.map_err(|error| ktm_failed(&error))?;
+        self.check_unchanged(&reader)?;
         let certificate = self.certificate(&grants.publishers, now)?;
         let granted = !grants.keys.is_empty();
         let body = seal_key_response(&bytes, &grants, now, &self.nos, &certificate, &self.signing_key, &keys.kem)
@@ -183,6 +190,13 @@ impl KeyService {
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];
         Ok((status, headers, body).into_response())
+    }
+
+    /// Refuses to hand out what was decided about a reader that has changed since, or is changing: it may hold none of the
+    /// keys that are being replaced.
+    fn check_unchanged(&self, reader: &Arc<Reader>) -> Result<(), Refusal> {
+        let same = self.readers.reader(&reader.principal.sub).is_some_and(|now| Arc::ptr_eq(&now, reader));
+        if same && !reader.changing { Ok(()) } else { Err(Refusal::later(unavailable(), Duration::from_secs(1))) }
     }
 
     /// The keys that the reader may have, and the following ones. Everything else is denied, for whatever reason.

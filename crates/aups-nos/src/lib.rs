@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | `aups_items_accepted_total` | items taken (202) |
 //! | `aups_items_published_total` | items published and acknowledged by the broker |
+//! | `aups_items_resealed_total` | retained messages that were sealed anew, or cleared, because keys or policies changed |
 //! | `aups_items_withheld_total{reason}` | items that left the queue unpublished: `nobody-may-read`, `policy-failed`, `too-many-scopes`, `no-keys`, `unsealable`, `unreadable` |
 //! | `aups_requests_refused_total{code}` | HTTP requests refused, by the code of their problem type |
 //! | `aups_keys_granted_total`, `aups_keys_denied_total` | keys asked for, and what came of it |
@@ -45,6 +46,8 @@ mod pep;
 mod seal;
 
 pub mod publish;
+
+mod retained;
 
 mod usage;
 

@@ -5,10 +5,11 @@ use crate::{
     config::NosConfig,
     key_service::{KeyService, KeyServiceParts, Readers, get_topics, post_keys},
     pep::Pep,
-    pipeline::{Pipeline, backlog::Backlog},
+    pipeline::{Changes, Pipeline, backlog::Backlog},
     problem::method_not_allowed,
     publish::Sink,
     rate::Buckets,
+    retained::Retained,
     seal::Sealer,
     sources::{Sources, SourcesError},
     southbound::{Southbound, post_data, post_registration},
@@ -113,7 +114,9 @@ impl Nos {
         .await?;
         let pep = Pep::new(policies.clone(), Arc::clone(&ktm), config.scopes_per_level_max);
         let backlog = Backlog::new(config.backlog, config.topics.clone(), queue);
-        let worker = tokio::spawn(Pipeline::new(Arc::clone(&backlog), pep, sealer, sink, Arc::clone(&usage)).run());
+        let (retained, changes) = (Retained::new(config.retain), Changes::new(policies.clone(), &*ktm));
+        let pipeline = Pipeline::new(Arc::clone(&backlog), pep, sealer, sink, Arc::clone(&usage), retained, changes);
+        let worker = tokio::spawn(pipeline.run());
         let key_service = KeyService::new(KeyServiceParts {
             nos: id,
             realm_key,

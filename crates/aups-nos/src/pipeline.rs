@@ -3,6 +3,9 @@
 //! Batches are published one after the other, several of them before the first is acknowledged. An entry leaves the
 //! backlog for good when its batch and all before it were acknowledged. Until then its sealed bytes are kept: what the
 //! broker lost is sent again as it was, so that a reader sees a duplicate and no gap.
+//!
+//! What the broker retains is sealed anew when keys or policies changed, between batches, so that a newer item of the
+//! topic never comes before it.
 
 pub(crate) mod backlog;
 
@@ -10,18 +13,25 @@ use crate::{
     accept::Entry,
     pep::{NotPermitted, Pep, Withheld},
     publish::{Outgoing, Receipt, Sink, SinkError},
-    seal::{CONTENT_TYPE, Sealer},
+    retained::{Last, Retained},
+    seal::{CONTENT_TYPE, SealedUnder, Sealer},
     usage::Usage,
 };
-use aups_ktm::KtmError;
+use aups_core::Topic;
+use aups_ktm::{KeysTopicsManager, KtmError};
+use aups_policy::Pdp;
 use backlog::{Backlog, Taken};
+use bytes::Bytes;
 use std::{
     collections::{HashMap, VecDeque},
-    future::ready,
+    future::{pending, ready},
     sync::Arc,
     time::Duration,
 };
-use tokio::time::{self, Instant};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
 use tracing::{error, warn};
 
 /// Most entries that are sealed and published together: under 1 ms of work.
@@ -41,6 +51,8 @@ pub(crate) struct Pipeline {
     sealer: Sealer,
     sink: Arc<dyn Sink>,
     usage: Arc<Usage>,
+    retained: Retained,
+    changes: Changes,
     in_flight: VecDeque<Flight>,
     retry: Backoff,
     /// One for each reason, so that an ordinary one does not hide another.
@@ -52,17 +64,49 @@ pub(crate) struct Pipeline {
 struct Flight {
     messages: Vec<Outgoing>,
     receipt: Receipt,
-    through: u64,
+    /// How far the backlog is done with it; `None`: retained messages, which came from no backlog.
+    through: Option<u64>,
+}
+
+/// Tells when something is to be sealed otherwise than before.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    policies: watch::Receiver<Arc<Pdp>>,
+    revisions: watch::Receiver<u64>,
+}
+
+impl Changes {
+    pub(crate) fn new(policies: watch::Receiver<Arc<Pdp>>, ktm: &dyn KeysTopicsManager) -> Self {
+        Self { policies, revisions: ktm.revisions() }
+    }
+
+    async fn changed(&mut self) {
+        tokio::select! {
+            Ok(()) = self.policies.changed() => {}
+            Ok(()) = self.revisions.changed() => {}
+            else => pending().await,
+        }
+    }
 }
 
 impl Pipeline {
-    pub(crate) fn new(backlog: Arc<Backlog>, pep: Pep, sealer: Sealer, sink: Arc<dyn Sink>, usage: Arc<Usage>) -> Self {
+    pub(crate) fn new(
+        backlog: Arc<Backlog>,
+        pep: Pep,
+        sealer: Sealer,
+        sink: Arc<dyn Sink>,
+        usage: Arc<Usage>,
+        retained: Retained,
+        changes: Changes,
+    ) -> Self {
         Self {
             backlog,
             pep,
             sealer,
             sink,
             usage,
+            retained,
+            changes,
             in_flight: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
             retry: Backoff::default(),
             withheld_logs: HashMap::new(),
@@ -72,6 +116,7 @@ impl Pipeline {
 
     /// Works until the backlog stops and everything in it was published and acknowledged.
     pub(crate) async fn run(mut self) {
+        self.recall_retained().await;
         let mut stopped = false;
         while !(stopped && self.in_flight.is_empty()) {
             let may_take = !stopped && self.in_flight.len() < BATCHES_IN_FLIGHT_MAX;
@@ -81,8 +126,12 @@ impl Pipeline {
                     Ok(()) => self.acknowledge(),
                     Err(error) => self.send_again(&error).await,
                 },
+                () = self.changes.changed(), if self.retained.is_used() => self.retained.look_again(),
                 taken = self.backlog.take(BATCH_ENTRIES_MAX), if may_take => match taken {
-                    Ok(Some(taken)) => self.publish(taken).await,
+                    Ok(Some(taken)) => {
+                        self.publish(taken).await;
+                        self.reseal_some().await;
+                    }
                     Ok(None) => stopped = true,
                     Err(error) => {
                         if let Some(more) = self.trouble_log.next() {
@@ -91,6 +140,7 @@ impl Pipeline {
                         self.retry.wait().await;
                     }
                 },
+                () = ready(()), if may_take && self.retained.is_stale() => self.reseal_some().await,
             }
         }
     }
@@ -102,53 +152,139 @@ impl Pipeline {
             let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             self.withhold(&Withheld::Unreadable(why), None);
         }
+        let first_taken = taken.entries.first().map(|entry| entry.taken);
         let mut messages = Vec::with_capacity(taken.entries.len());
-        for entry in &taken.entries {
-            match self.permit_and_seal(entry).await {
-                Ok(message) => messages.push(message),
-                Err(withheld) => self.withhold(&withheld, Some(entry)),
+        for entry in taken.entries {
+            match self.permit_and_seal(&entry).await {
+                Ok((message, under)) => {
+                    let retain = message.retain;
+                    messages.push(message);
+                    if retain {
+                        self.retained.keep(entry, Some(under));
+                    }
+                }
+                Err(withheld) => self.withhold(&withheld, Some(&entry)),
             }
         }
         self.usage.write().await;
-        let receipt = hand_over(&*self.sink, messages.clone()).await;
-        if let Some(first) = taken.entries.first() {
-            metrics::histogram!("aups_publish_latency_seconds").record(first.taken.elapsed());
+        self.fly(messages, Some(taken.through)).await;
+        if let Some(taken) = first_taken {
+            metrics::histogram!("aups_publish_latency_seconds").record(taken.elapsed());
         }
-        self.in_flight.push_back(Flight { messages, receipt, through: taken.through });
+    }
+
+    /// Hands messages over to the sink.
+    async fn fly(&mut self, messages: Vec<Outgoing>, through: Option<u64>) {
+        let receipt = hand_over(&*self.sink, messages.clone()).await;
+        self.in_flight.push_back(Flight { messages, receipt, through });
         self.show_depth();
     }
 
     /// Waits while the KTM has trouble: nothing may overtake, and nothing goes out without it.
-    async fn permit_and_seal(&mut self, entry: &Entry) -> Result<Outgoing, Withheld> {
+    async fn permit_and_seal(&mut self, entry: &Entry) -> Result<(Outgoing, SealedUnder), Withheld> {
         loop {
             let sealed = match self.pep.permit(entry).await {
                 Ok(permitted) => self.sealer.seal(&permitted).await,
                 Err(not_permitted) => Err(not_permitted),
             };
-            let error = match sealed {
-                Ok(payload) => {
-                    let topic = entry.topic.clone();
-                    return Ok(Outgoing { topic, payload, content_type: CONTENT_TYPE, retain: false });
+            match sealed {
+                Ok(sealed) => {
+                    let retain = self.retained.retains(&entry.topic);
+                    return Ok((outgoing(&entry.topic, sealed.payload, retain), sealed.under));
                 }
                 Err(NotPermitted::Withheld(withheld)) => return Err(withheld),
-                Err(NotPermitted::Ktm(error)) => error,
-            };
-            if let KtmError::UnknownScope(scope) = &error {
-                self.pep.forget(scope);
+                Err(NotPermitted::Ktm(error)) => self.wait_for_ktm(&error).await,
             }
-            if let Some(more) = self.trouble_log.next() {
-                error!(error = &error as &dyn std::error::Error, more, "no keys from the KTM; publishing waits");
-            }
-            self.retry.wait().await;
         }
+    }
+
+    async fn wait_for_ktm(&mut self, error: &KtmError) {
+        if let KtmError::UnknownScope(scope) = error {
+            self.pep.forget(scope);
+        }
+        if let Some(more) = self.trouble_log.next() {
+            error!(error = error as &dyn std::error::Error, more, "no keys from the KTM; publishing waits");
+        }
+        self.retry.wait().await;
+    }
+
+    /// Seals anew what the broker retains and would be sealed otherwise now: some topics, the others later.
+    async fn reseal_some(&mut self) {
+        if !self.retained.is_stale() {
+            return;
+        }
+        self.pep.begin_batch();
+        self.sealer.begin_batch();
+        let mut messages = Vec::new();
+        for _ in 0..BATCH_ENTRIES_MAX {
+            let Some(Last { entry, under }) = self.retained.next_stale() else { break };
+            let (message, under) = self.reseal(&entry, under).await;
+            messages.extend(message);
+            self.retained.keep(entry, under);
+        }
+        if !messages.is_empty() {
+            self.fly(messages, None).await;
+        }
+    }
+
+    /// What is to be retained instead of what was sealed `under` this, if anything, and what that is sealed under.
+    async fn reseal(&mut self, entry: &Entry, under: Option<SealedUnder>) -> (Option<Outgoing>, Option<SealedUnder>) {
+        loop {
+            let sealed = match self.pep.permit(entry).await {
+                Ok(permitted) => match self.sealer.would_seal_under(permitted.scope()).await {
+                    Ok(now) if under == Some(now) => return (None, under),
+                    Ok(_) => self.sealer.seal(&permitted).await,
+                    Err(not_permitted) => Err(not_permitted),
+                },
+                Err(not_permitted) => Err(not_permitted),
+            };
+            match sealed {
+                Ok(sealed) => return (Some(outgoing(&entry.topic, sealed.payload, true)), Some(sealed.under)),
+                // Nobody may read it any more: an empty message makes the broker forget it (MQTT 5, section 3.3.1.3).
+                Err(NotPermitted::Withheld(_)) => {
+                    return (under.map(|_| outgoing(&entry.topic, Bytes::new(), true)), None);
+                }
+                Err(NotPermitted::Ktm(error)) => self.wait_for_ktm(&error).await,
+            }
+        }
+    }
+
+    /// Learns what the broker retained before this process began, and looks whether it is sealed as it would be now.
+    async fn recall_retained(&mut self) {
+        if !self.retained.is_used() {
+            return;
+        }
+        for (topic, payload) in self.sink.retained().await {
+            if !self.retained.retains(&topic) {
+                continue;
+            }
+            match self.sealer.open_own(&topic, &payload).await {
+                Ok(Some((json, under))) => match Entry::published(json.into(), topic) {
+                    Ok(entry) => self.retained.keep(entry, Some(under)),
+                    Err(error) => warn!(%error, "a retained message of ours is no item"),
+                },
+                Ok(None) => {}
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    topic = topic.as_str(),
+                    "a retained message cannot be opened; it stays as it was sealed"
+                ),
+            }
+        }
+        self.retained.look_again();
     }
 
     fn acknowledge(&mut self) {
         self.retry = Backoff::default();
         if let Some(flight) = self.in_flight.pop_front() {
-            self.backlog.acknowledge_through(flight.through);
-            let published = u64::try_from(flight.messages.len()).unwrap_or(u64::MAX);
-            metrics::counter!("aups_items_published_total").increment(published);
+            let messages = u64::try_from(flight.messages.len()).unwrap_or(u64::MAX);
+            match flight.through {
+                Some(through) => {
+                    self.backlog.acknowledge_through(through);
+                    metrics::counter!("aups_items_published_total").increment(messages);
+                }
+                None => metrics::counter!("aups_items_resealed_total").increment(messages),
+            }
         }
         self.show_depth();
     }
@@ -193,6 +329,10 @@ impl Pipeline {
         metrics::gauge!("aups_backlog_items").set(self.backlog.unacknowledged() as f64);
         metrics::gauge!("aups_batches_in_flight").set(self.in_flight.len() as f64);
     }
+}
+
+fn outgoing(topic: &Topic, payload: Bytes, retain: bool) -> Outgoing {
+    Outgoing { topic: topic.clone(), payload, content_type: CONTENT_TYPE, retain }
 }
 
 /// Publishes a batch. A failure here shows as a receipt that failed.

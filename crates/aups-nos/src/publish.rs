@@ -35,6 +35,12 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Whether the broker can be reached now.
     fn connected(&self) -> bool;
+
+    /// What the broker retains, as far as it tells us. A broker elsewhere does not: what it retained before this process
+    /// began stays as it was sealed until something new comes on its topic.
+    fn retained(&self) -> BoxFuture<'static, Vec<(Topic, Bytes)>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
 }
 
 /// Why a batch was not published. The broker, or the way to it, is at fault; it is tried again.

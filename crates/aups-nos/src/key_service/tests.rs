@@ -285,3 +285,20 @@ async fn a_reader_is_told_what_it_may_subscribe_to() {
     assert_eq!(answer.json, serde_json::json!({"items":["data/#"]}));
     assert_eq!(ReaderKind::User.to_string(), "user");
 }
+
+#[tokio::test]
+async fn a_reader_whose_rights_are_being_changed_gets_no_key_until_they_are() {
+    let rig = Rig::new().await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let key_id = published_key(&rig).await;
+    let asked = async || ask(&rig, &request(&rig, &alice, &[key_id]).sign(&alice.signing_key)).await;
+    rig.readers.replace("alice", true);
+    let refused = asked().await;
+    assert_eq!(refused.problem(), (503, "unavailable"));
+    assert_eq!(refused.header(header::RETRY_AFTER), "1");
+    rig.readers.replace("alice", false);
+    assert_eq!(asked().await.status, StatusCode::OK);
+    // What was decided about the reader of a moment ago is not handed out.
+    rig.readers.unsteady.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(asked().await.problem(), (503, "unavailable"));
+}

@@ -275,3 +275,97 @@ async fn each_start_is_a_new_session_and_the_names_of_addresses_stay() {
     assert!(sessions[0] < sessions[1], "{sessions:?}");
     assert_eq!(topics.len(), 1);
 }
+
+fn retaining() -> NosConfig {
+    NosConfig { retain: vec!["unregistered/#".parse().unwrap()], ..config() }
+}
+
+const GARDENERS: &str = r#"permit(principal, action == Action::"receive", resource in Topic::"unregistered")
+    when { principal.roles.contains("gardener") };"#;
+
+fn key_id(message: &Outgoing) -> aups_core::KeyId {
+    SealedMessage::parse(&message.payload).unwrap().header().key_id
+}
+
+#[tokio::test]
+async fn a_bump_shows_with_the_next_message_and_what_is_retained_is_sealed_anew() {
+    let rig = Rig::with(retaining(), None).await;
+    rig.data(r#"{"NodeId":"s1","name":"a","value":1}"#).await.accepted();
+    rig.data(r#"{"NodeId":"s1","name":"b","value":2}"#).await.accepted();
+    let before = rig.sink.until_delivered(2).await;
+    assert!(before.iter().all(|message| message.retain));
+    let scope = rig.ktm.scopes().await.unwrap()[0].id;
+    rig.ktm.bump(&scope).await.unwrap();
+    let resealed = rig.sink.until_delivered(4).await.split_off(2);
+    for message in &resealed {
+        assert!(message.retain && key_id(message).bump() == aups_core::Bump(1));
+        let first = before.iter().find(|first| first.topic == message.topic).unwrap();
+        assert_eq!(rig.open(message).await.id, rig.open(first).await.id, "the item keeps its id");
+    }
+    rig.data(r#"{"NodeId":"s1","name":"a","value":3}"#).await.accepted();
+    let after = rig.sink.until_delivered(5).await;
+    assert_eq!(key_id(&after[4]).bump(), aups_core::Bump(1));
+
+    // Nothing changes for a scope that lost nobody.
+    let other = rig.ktm.bump(&aups_core::ScopeId::from_bytes([1; 32])).await;
+    assert!(other.is_err());
+    rig.put_in_force(GARDENERS);
+    let rescoped = rig.sink.until_delivered(7).await.split_off(5);
+    for message in &rescoped {
+        assert_ne!(key_id(message).scope_tag(), key_id(&after[4]).scope_tag(), "{}", message.topic);
+    }
+    let values: BTreeSet<_> =
+        rig.open_all(&rescoped).await.iter().map(|item| item.data.value.get().to_owned()).collect();
+    assert_eq!(values, ["2".to_owned(), "3".to_owned()].into(), "the last of each topic");
+}
+
+#[tokio::test]
+async fn what_nobody_may_read_any_more_is_cleared_and_comes_back_when_somebody_may() {
+    let rig = Rig::with(retaining(), None).await;
+    rig.data(r#"{"NodeId":"s1","name":"a","value":1}"#).await.accepted();
+    rig.sink.until_delivered(1).await;
+    rig.put_in_force("");
+    let cleared = rig.sink.until_delivered(2).await;
+    assert!(cleared[1].retain && cleared[1].payload.is_empty() && cleared[1].topic == cleared[0].topic);
+    rig.put_in_force(GARDENERS);
+    let again = rig.sink.until_delivered(3).await;
+    assert_eq!(rig.open(&again[2]).await.id, rig.open(&again[0]).await.id);
+}
+
+#[tokio::test]
+async fn what_is_not_retained_is_not_sealed_again() {
+    let rig = Rig::with(config(), None).await;
+    rig.data("1").await.accepted();
+    assert!(!rig.sink.until_delivered(1).await[0].retain);
+    rig.ktm.bump(&rig.ktm.scopes().await.unwrap()[0].id).await.unwrap();
+    rig.data("2").await.accepted();
+    let published = rig.sink.until_delivered(2).await;
+    assert_eq!(rig.open(&published[1]).await.data.value.get(), "2");
+}
+
+#[tokio::test]
+async fn what_a_broker_retained_before_the_start_is_sealed_anew() {
+    let (store, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::at(NOW)));
+    let first = Rig::over(store.clone(), clock.clone(), retaining(), None).await;
+    first.data(r#"{"NodeId":"s1","name":"a","value":1}"#).await.accepted();
+    let published = first.sink.until_delivered(1).await;
+    first.ktm.bump(&first.ktm.scopes().await.unwrap()[0].id).await.unwrap();
+    let resealed = first.sink.until_delivered(2).await;
+    drop(first);
+
+    // The broker kept the older one: the process died in between.
+    for (kept, expected) in [(&published[0], 1), (&resealed[1], 0)] {
+        let sink = Arc::new(crate::fixture::FakeSink::default());
+        sink.retain(kept.clone());
+        sink.retain(Outgoing {
+            payload: Bytes::from_static(b"{}"),
+            topic: "unregistered/x".parse().unwrap(),
+            ..kept.clone()
+        });
+        let rig = Rig::over_sink(store.clone(), clock.clone(), retaining(), None, sink).await;
+        rig.data(r#"{"NodeId":"s2","name":"b","value":2}"#).await.accepted();
+        let sent = rig.sink.until_delivered(1 + expected).await;
+        let topics: Vec<_> = sent.iter().map(|message| message.topic.as_str()).filter(|t| t.contains("s1")).collect();
+        assert_eq!(topics.len(), expected);
+    }
+}

@@ -33,7 +33,7 @@ impl Bench {
 
     async fn seal(&mut self, entry: &Entry) -> Header {
         let permitted = self.pep.permit(entry).await.unwrap();
-        let message = self.sealer.seal(&permitted).await.unwrap();
+        let message = self.sealer.seal(&permitted).await.unwrap().payload;
         *SealedMessage::parse(&message).unwrap().header()
     }
 

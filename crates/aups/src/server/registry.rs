@@ -415,6 +415,7 @@ impl State {
                 .enrolment
                 .as_ref()
                 .map(|enrolment| ReaderKeys { signing_key: enrolment.signing_key, kem: enrolment.kem.clone() }),
+            changing: false,
         }
     }
 

@@ -1,0 +1,69 @@
+//! What the broker retains for later subscribers: the last item of each topic, so that it can be sealed anew.
+//!
+//! A retained message outlives the key that it was sealed under and the policies that were in force. When keys were
+//! replaced, or policies, whoever subscribes next shall find it under the scope and the key that its item gets now.
+
+use crate::{accept::Entry, seal::SealedUnder};
+use aups_core::{Filter, Topic};
+use std::collections::{HashMap, VecDeque};
+
+/// Most topics of which the broker retains a message for us, some 2 KB each. What comes on further ones is not retained.
+pub(crate) const RETAINED_TOPICS_MAX: usize = 100_000;
+
+/// The last item of each topic that is retained.
+#[derive(Debug, Default)]
+pub(crate) struct Retained {
+    filters: Vec<Filter>,
+    last: HashMap<Topic, Last>,
+    /// Topics to look at again, in no order.
+    stale: VecDeque<Topic>,
+}
+
+/// The last item of a topic.
+#[derive(Debug)]
+pub(crate) struct Last {
+    pub(crate) entry: Entry,
+    /// `None`: nobody may read it, and the broker retains nothing.
+    pub(crate) under: Option<SealedUnder>,
+}
+
+impl Retained {
+    pub(crate) fn new(filters: Vec<Filter>) -> Self {
+        Self { filters, ..Self::default() }
+    }
+
+    /// Whether what is published on a topic is retained.
+    pub(crate) fn retains(&self, topic: &Topic) -> bool {
+        self.filters.iter().any(|filter| filter.matches(topic))
+            && (self.last.len() < RETAINED_TOPICS_MAX || self.last.contains_key(topic))
+    }
+
+    /// Whether anything ever is.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.filters.is_empty()
+    }
+
+    /// Keeps the item that the broker retains now.
+    pub(crate) fn keep(&mut self, entry: Entry, under: Option<SealedUnder>) {
+        self.last.insert(entry.topic.clone(), Last { entry, under });
+    }
+
+    /// Keys or policies changed: each topic is to be looked at.
+    pub(crate) fn look_again(&mut self) {
+        self.stale = self.last.keys().cloned().collect();
+    }
+
+    /// Whether topics are to be looked at.
+    pub(crate) fn is_stale(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
+    /// The next topic to look at, taken out; to be [kept](Self::keep) again.
+    pub(crate) fn next_stale(&mut self) -> Option<Last> {
+        let topic = self.stale.pop_front()?;
+        self.last.remove(&topic)
+    }
+}
+
+#[cfg(test)]
+mod tests;
