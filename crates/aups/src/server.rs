@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_token;
+mod audit;
 mod enrolment;
 mod gate;
 mod http;
@@ -13,6 +14,7 @@ use crate::settings::{Durability, Registration, ServerSettings};
 use admin::{Admin, Sessions};
 use admin_token::AdminToken;
 use anyhow::Context as _;
+use audit::{Audit, Event};
 use aups_broker::{Broker, BrokerSettings};
 use aups_client::SystemClock;
 use aups_core::{Clock, NosId};
@@ -53,7 +55,8 @@ pub(crate) struct Server {
     nos: Nos,
     empty_policy_set: bool,
     admin_token_file: PathBuf,
-    metrics: JoinHandle<()>,
+    audit: Arc<Audit>,
+    upkeep: [JoinHandle<()>; 2],
     stop_http: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -67,6 +70,8 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     make_private_dir(dir).with_context(|| format!("cannot make the data directory {}", dir.display()))?;
 
     let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.join("store")).await?);
+    let audit = Arc::new(Audit::open(&dir.join("audit"), Arc::clone(&clock))?);
+    audit.record(Event::Started { version: env!("CARGO_PKG_VERSION").into() }).await?;
     let kek = custody::kek_file(dir.join("kek"))?;
     let nos_id: NosId = NOS_ID.parse()?;
     let signing_key = custody::nos_signing_key(Arc::clone(&store), &kek, &nos_id).await?;
@@ -75,6 +80,9 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let ktm: Arc<dyn KeysTopicsManager> = Arc::new(ktm);
     let registry = Arc::new(Registry::open(Arc::clone(&store), Arc::clone(&clock)).await?);
     let policies = Arc::new(Policies::open(realm.id(), Arc::clone(&store), Arc::clone(&clock)).await?);
+
+    let active = policies.active().version.clone();
+    audit.record(Event::PoliciesLoaded { version: active.number, policies: active.policies }).await?;
 
     let listener = TcpListener::bind(settings.http).await.with_context(|| listen_failed("http", settings.http))?;
     let http_addr = listener.local_addr()?;
@@ -99,12 +107,14 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let enrolment = Arc::new(Enrolment {
         realm,
         registry: Arc::clone(&registry),
+        audit: Arc::clone(&audit),
         clock,
         server_url: settings.public_url.clone().unwrap_or_else(|| format!("http://{http_addr}")),
         mqtt_url: mqtt.url,
     });
     let admin = Admin {
         token: Arc::new(AdminToken::open(&admin_token_file)?),
+        audit: Arc::clone(&audit),
         registry,
         enrolment: Arc::clone(&enrolment),
         policies: Arc::clone(&policies),
@@ -125,15 +135,15 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
             })
             .await
     });
-    let empty_policy_set = policies.active().version.policies == 0;
     Ok(Server {
         http: http_addr,
         mqtt: mqtt.address,
         broker: mqtt.broker,
         nos,
-        empty_policy_set,
+        empty_policy_set: active.policies == 0,
         admin_token_file,
-        metrics,
+        upkeep: [metrics, tokio::spawn(Arc::clone(&audit).keep_tally())],
+        audit,
         stop_http,
         serving,
     })
@@ -172,7 +182,10 @@ impl Server {
             Ok(ended) => ended.context("the HTTP listener broke down")??,
             Err(_) => serving.abort(),
         }
-        self.metrics.abort();
+        for task in &self.upkeep {
+            task.abort();
+        }
+        self.audit.stop().await?;
         Ok(())
     }
 }

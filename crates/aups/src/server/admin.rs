@@ -1,5 +1,7 @@
 //! The administrator's HTTP API (DESIGN section 11): readers, groups, sources, policies, keys. Bearer admin token.
 
+pub(super) mod access;
+mod audit;
 mod condition;
 mod groups;
 mod keys;
@@ -9,6 +11,7 @@ mod sources;
 
 use super::{
     admin_token::AdminToken,
+    audit::Audit,
     enrolment::Enrolment,
     http::{Refused, read_body},
     policies::Policies,
@@ -19,10 +22,9 @@ use aups_ktm::KeysTopicsManager;
 use aups_nos::Sources;
 use axum::{
     Router,
-    extract::{Query, Request, State},
-    http::{Uri, header::AUTHORIZATION},
-    middleware::{self, Next},
-    response::Response,
+    extract::{Query, Request},
+    http::Uri,
+    middleware,
 };
 use serde::de::DeserializeOwned;
 use std::{error::Error as _, sync::Arc};
@@ -34,6 +36,7 @@ const ADMIN_BODY_BYTES_MAX: usize = 256 << 10;
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) token: Arc<AdminToken>,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) enrolment: Arc<Enrolment>,
     pub(crate) policies: Arc<Policies>,
@@ -48,7 +51,7 @@ pub(crate) trait Sessions: Send + Sync + 'static {
     fn end<'a>(&'a self, user: &'a str) -> futures_util::future::BoxFuture<'a, ()>;
 }
 
-/// All routes, each behind the token.
+/// All routes, each behind a token and recorded.
 pub(crate) fn router(admin: Admin) -> Router {
     Router::new()
         .merge(readers::router())
@@ -56,30 +59,10 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(sources::router())
         .merge(policies::router())
         .merge(keys::router())
-        .layer(middleware::from_fn_with_state(admin.clone(), require_token))
+        .merge(audit::router())
+        .layer(middleware::from_fn_with_state(admin.clone(), access::record))
+        .layer(middleware::from_fn_with_state(admin.clone(), access::require_token))
         .with_state(admin)
-}
-
-/// Lets only administrators through; further in, `Extension<Actor>` says which.
-async fn require_token(State(admin): State<Admin>, mut request: Request, next: Next) -> Result<Response, Refused> {
-    let presented = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    let Some(actor) = presented.and_then(|token| admin.token.holder(token)) else {
-        return Err(Refused::from(Problem::new(
-            401,
-            "admin-token",
-            "Not authenticated",
-            "this needs the admin token as Bearer: see admin.token in the server's data directory",
-        )));
-    };
-    tracing::debug!(actor = actor.name(), method = %request.method(), path = request.uri().path(), "administration");
-    request.extensions_mut().insert(actor);
-    Ok(next.run(request).await)
 }
 
 /// A JSON body, with the place of what is wrong in it.

@@ -1,6 +1,8 @@
 //! `POST /v1/enrol`: a reader trades its one-time token for an identity in the realm.
 
 use super::{
+    admin::access::{unwritable, unwritten_outcome},
+    audit::{Audit, Call, Event},
     http::{Refused, read_body},
     registry::{Registry, RegistryError},
 };
@@ -12,11 +14,11 @@ use aups_envelope::{
 };
 use aups_ktm::realm::Realm;
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 /// Largest enrolment request: an X-Wing key in base64url, twice encoded, and room.
 const ENROL_BODY_BYTES_MAX: usize = 16 << 10;
@@ -26,6 +28,7 @@ const ENROL_BODY_BYTES_MAX: usize = 16 << 10;
 pub(crate) struct Enrolment {
     pub(crate) realm: Arc<Realm>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Where readers reach the key service.
     pub(crate) server_url: String,
@@ -34,7 +37,12 @@ pub(crate) struct Enrolment {
 }
 
 /// Answers `POST /v1/enrol` as DESIGN section 7 has it.
-pub(crate) async fn enrol(State(enrolment): State<Arc<Enrolment>>, request: Request) -> Result<Response, Refused> {
+pub(crate) async fn enrol(
+    State(enrolment): State<Arc<Enrolment>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Response, Refused> {
+    enrolment.audit.check().map_err(|error| unwritable(&error))?;
     let body = read_body(request, ENROL_BODY_BYTES_MAX).await?;
     let request = EnrolRequest::verify(&body).map_err(|error| {
         Refused::from(Problem::new(
@@ -52,14 +60,20 @@ pub(crate) async fn enrol(State(enrolment): State<Arc<Enrolment>>, request: Requ
         .enrol(&request.token, request.signing_key, request.kem.clone(), &password)
         .await
         .map_err(|error| match error {
-            RegistryError::Token => Refused::from(Problem::new(
-                401,
-                "enrolment-token",
-                "Enrolment refused",
-                "the enrolment token is unknown, used or expired; ask the administrator for a new one: aups user token NAME",
-            )),
+            RegistryError::Token => {
+                enrolment.audit.refused(Call::new(None, peer.ip(), "POST", "/v1/enrol"), 401);
+                Refused::from(Problem::new(
+                    401,
+                    "enrolment-token",
+                    "Enrolment refused",
+                    "the enrolment token is unknown, used or expired; ask the administrator for a new one: aups user token NAME",
+                ))
+            }
             other => other.into(),
         })?;
+    let address = peer.ip().to_canonical();
+    let enrolled = Event::Enrolled { kind: record.kind, sub: record.sub.clone(), address };
+    enrolment.audit.record(enrolled).await.map_err(|error| unwritten_outcome(&error))?;
     tracing::info!(sub = %record.sub, kind = %record.kind, "reader enrolled");
     let enrolled = Enrolled {
         rh: sha256(&[&body]),

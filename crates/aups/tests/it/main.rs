@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod administration;
+mod administrators;
 mod chain;
 mod cli;
 mod key_requests;

@@ -1,10 +1,10 @@
 //! `/v1/groups`: groups of readers, which may be in groups.
 
 use super::{Admin, name, read_json};
-use crate::server::http::Refused;
+use crate::server::{audit::Note, http::Refused};
 use aups_core::GroupName;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, Request, State},
     http::StatusCode,
     routing::{get, patch},
@@ -38,24 +38,39 @@ async fn list(State(admin): State<Admin>) -> Json<Value> {
     Json(json!({ "items": items }))
 }
 
-async fn add(State(admin): State<Admin>, request: Request) -> Result<(StatusCode, Json<Group>), Refused> {
+async fn add(
+    State(admin): State<Admin>,
+    Extension(note): Extension<Note>,
+    request: Request,
+) -> Result<(StatusCode, Json<Group>), Refused> {
     let added: Group = read_json(request).await?;
     admin.registry.add_group(added.group.clone(), added.groups.clone()).await?;
+    note.add("group", &added.group);
+    note.add("groups", &added.groups);
     Ok((StatusCode::CREATED, Json(added)))
 }
 
 async fn change(
     State(admin): State<Admin>,
+    Extension(note): Extension<Note>,
     Path(group): Path<String>,
     request: Request,
 ) -> Result<Json<Group>, Refused> {
     let group: GroupName = name(&group)?;
     let change: Change = read_json(request).await?;
     admin.registry.change_group(group.clone(), change.groups.clone()).await?;
+    note.add("group", &group);
+    note.add("groups", &change.groups);
     Ok(Json(Group { group, groups: change.groups }))
 }
 
-async fn remove(State(admin): State<Admin>, Path(group): Path<String>) -> Result<StatusCode, Refused> {
-    admin.registry.remove_group(&name(&group)?).await?;
+async fn remove(
+    State(admin): State<Admin>,
+    Extension(note): Extension<Note>,
+    Path(group): Path<String>,
+) -> Result<StatusCode, Refused> {
+    let group: GroupName = name(&group)?;
+    admin.registry.remove_group(&group).await?;
+    note.add("group", &group);
     Ok(StatusCode::NO_CONTENT)
 }

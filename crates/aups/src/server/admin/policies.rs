@@ -7,6 +7,7 @@ use super::{
 };
 use crate::server::{
     admin_token::Actor,
+    audit::Note,
     http::{Refused, read_body},
     policies::{PolicyAdminError, Reason, Version},
 };
@@ -59,6 +60,7 @@ struct Apply {
 async fn apply(
     State(admin): State<Admin>,
     Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Refused> {
@@ -67,7 +69,7 @@ async fn apply(
     let reason = Reason { author: actor.name().to_owned(), comment };
     let text = read_text(request).await?;
     let version = admin.policies.apply(&text, reason, expected).await?;
-    Ok(in_force(&version))
+    Ok(in_force(&version, &note))
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +83,7 @@ struct Rollback {
 async fn rollback(
     State(admin): State<Admin>,
     Extension(actor): Extension<Actor>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Refused> {
@@ -88,11 +91,13 @@ async fn rollback(
     let Rollback { version, comment } = read_json(request).await?;
     let reason = Reason { author: actor.name().to_owned(), comment };
     let version = admin.policies.restore(version, reason, expected).await?;
-    Ok(in_force(&version))
+    Ok(in_force(&version, &note))
 }
 
 /// What is answered when a set was put in force.
-fn in_force(version: &Version) -> Response {
+fn in_force(version: &Version, note: &Note) -> Response {
+    note.add("version", version.number);
+    note.add("policies", version.policies);
     tracing::info!(version = version.number, policies = version.policies, author = version.author, "policies in force");
     let body = Json(json!({ "version": version.number, "policies": version.policies }));
     ([(ETAG, etag(version.number))], body).into_response()

@@ -2,13 +2,14 @@
 
 use super::{Admin, name, read_json};
 use crate::server::{
+    audit::Note,
     http::Refused,
     registry::{IssuedToken, ReaderChange, ReaderRecord},
 };
 use aups_core::{Attributes, GroupName, ReaderKind, Sub, UnixMillis};
 use aups_envelope::enrol::EnrolmentToken;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, Request, State},
     http::StatusCode,
     routing::{get, post},
@@ -23,14 +24,18 @@ pub(super) fn router() -> Router<Admin> {
 
 fn of_kind(kind: ReaderKind) -> Router<Admin> {
     Router::new()
-        .route("/", get(move |admin| ready(list(kind, admin))).post(move |admin, request| add(kind, admin, request)))
+        .route(
+            "/",
+            get(move |admin| ready(list(kind, admin)))
+                .post(move |admin, note, request| add(kind, admin, note, request)),
+        )
         .route(
             "/{sub}",
             get(move |admin, sub| ready(show(kind, admin, sub)))
-                .patch(move |admin, sub, request| change(kind, admin, sub, request))
-                .delete(move |admin, sub| remove(kind, admin, sub)),
+                .patch(move |admin, note, sub, request| change(kind, admin, note, sub, request))
+                .delete(move |admin, note, sub| remove(kind, admin, note, sub)),
         )
-        .route("/{sub}/token", post(move |admin, sub| token(kind, admin, sub)))
+        .route("/{sub}/token", post(move |admin, note, sub| token(kind, admin, note, sub)))
 }
 
 /// A reader as the administrator sees it.
@@ -64,6 +69,13 @@ fn with_token(admin: &Admin, (record, issued): (ReaderRecord, IssuedToken)) -> J
     Json(WithToken { reader: record.into(), token: token.to_string(), token_expires: issued.expires })
 }
 
+/// For the audit trail: the reader as it is from now on.
+fn tell(note: &Note, record: &ReaderRecord) {
+    note.add("sub", &record.sub);
+    note.add("attrs", &record.attrs);
+    note.add("groups", &record.groups);
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Add {
@@ -77,10 +89,12 @@ struct Add {
 async fn add(
     kind: ReaderKind,
     State(admin): State<Admin>,
+    Extension(note): Extension<Note>,
     request: Request,
 ) -> Result<(StatusCode, Json<WithToken>), Refused> {
     let body: Add = read_json(request).await?;
     let added = admin.registry.add(kind, body.sub, body.attrs, body.groups).await?;
+    tell(&note, &added.0);
     Ok((StatusCode::CREATED, with_token(&admin, added)))
 }
 
@@ -96,19 +110,27 @@ fn show(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<String>) -
 async fn change(
     kind: ReaderKind,
     State(admin): State<Admin>,
+    Extension(note): Extension<Note>,
     Path(sub): Path<String>,
     request: Request,
 ) -> Result<Json<View>, Refused> {
     let sub: Sub = name(&sub)?;
     let change: ReaderChange = read_json(request).await?;
     let record = admin.registry.change(kind, &sub, change).await?;
+    tell(&note, &record);
     admin.sessions.end(sub.as_str()).await;
     Ok(Json(record.into()))
 }
 
-async fn remove(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<String>) -> Result<StatusCode, Refused> {
+async fn remove(
+    kind: ReaderKind,
+    State(admin): State<Admin>,
+    Extension(note): Extension<Note>,
+    Path(sub): Path<String>,
+) -> Result<StatusCode, Refused> {
     let sub: Sub = name(&sub)?;
     admin.registry.remove(kind, &sub).await?;
+    note.add("sub", &sub);
     admin.sessions.end(sub.as_str()).await;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -116,8 +138,11 @@ async fn remove(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<St
 async fn token(
     kind: ReaderKind,
     State(admin): State<Admin>,
+    Extension(note): Extension<Note>,
     Path(sub): Path<String>,
 ) -> Result<(StatusCode, Json<WithToken>), Refused> {
     let issued = admin.registry.new_enrolment_token(kind, &name(&sub)?).await?;
+    note.add("sub", &issued.0.sub);
+    note.add("tokenExpires", issued.1.expires);
     Ok((StatusCode::CREATED, with_token(&admin, issued)))
 }

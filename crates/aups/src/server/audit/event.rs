@@ -1,0 +1,155 @@
+//! What a line of the trail can say.
+
+use aups_core::{ReaderKind, Sub, UnixMillis};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Longest path that is recorded, in characters; of a longer one, its beginning.
+const PATH_CHARS_MAX: usize = 512;
+/// Most that is recorded of what a request changed, in bytes of JSON; of more, only the names.
+const NOTE_BYTES_MAX: usize = 48 << 10;
+
+/// Something that happened. Whoever reads a trail skips the events that it does not know: there will be more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub(crate) enum Event {
+    /// The server starts; nothing was served before this line.
+    Started {
+        /// Of the program.
+        version: String,
+    },
+    /// The end of the trail could not be read after a kill or a power failure and was cut off. Nothing of it had been
+    /// answered.
+    Repaired {
+        /// The file that was cut.
+        file: String,
+        /// How much was cut off.
+        bytes: u64,
+    },
+    /// At the start, this version of the policy set came into force.
+    PoliciesLoaded {
+        /// Its number; 0 is the empty set.
+        version: u64,
+        /// How many policies it has.
+        policies: usize,
+    },
+    /// An administrator asks for a change; nothing has happened yet. Without a `call` that names it, the server was killed
+    /// meanwhile, and the change may or may not be made.
+    Begun(Call),
+    /// An administrator's request other than a read, and its outcome.
+    Call {
+        /// Number of the line that said that it began.
+        begun: u64,
+        /// Whose, and what.
+        #[serde(flatten)]
+        call: Call,
+        /// Of the answer.
+        status: u16,
+        /// What it changed.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        changed: Map<String, Value>,
+    },
+    /// Reads of one kind, since a time up to this line.
+    Reads {
+        /// Name of the token.
+        actor: String,
+        /// From where.
+        address: IpAddr,
+        /// The path, with `{…}` where names stand.
+        route: String,
+        /// Of the answers.
+        status: u16,
+        /// How many.
+        count: u64,
+        /// From when on.
+        since: UnixMillis,
+    },
+    /// Somebody without a valid token.
+    Refused {
+        /// Where from, and what for; the actor is known if its token has ended.
+        #[serde(flatten)]
+        call: Call,
+        /// Of the answer.
+        status: u16,
+    },
+    /// So many refusals, since a time up to this line, have no line of their own.
+    Unrecorded {
+        /// How many.
+        refusals: u64,
+        /// From when on.
+        since: UnixMillis,
+    },
+    /// A reader used its enrolment token up: it has keys and a password now.
+    Enrolled {
+        /// A user or an app.
+        kind: ReaderKind,
+        /// Who.
+        sub: Sub,
+        /// From where.
+        address: IpAddr,
+    },
+    /// The server stops by itself; without this line, it was killed.
+    Stopped,
+}
+
+/// A request of the administrator's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Call {
+    /// Name of the token, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<String>,
+    /// From where; behind a proxy, the proxy's.
+    pub(crate) address: IpAddr,
+    /// Of HTTP.
+    pub(crate) method: String,
+    /// Without the query.
+    pub(crate) path: String,
+}
+
+impl Call {
+    /// A request with a path of bounded length.
+    pub(crate) fn new(actor: Option<&str>, address: IpAddr, method: &str, path: &str) -> Self {
+        Self {
+            actor: actor.map(ToOwned::to_owned),
+            address: address.to_canonical(),
+            method: method.to_owned(),
+            path: path.chars().take(PATH_CHARS_MAX).collect(),
+        }
+    }
+}
+
+/// What a request changed, told by the code that changes it: an extension of every administrator's request. Never a
+/// secret.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Note(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    changed: Map<String, Value>,
+    bytes: usize,
+}
+
+impl Note {
+    /// Adds a member to what was changed. Where all of it would be too long for a line, `null` stands for this member.
+    pub(crate) fn add(&self, name: &'static str, value: impl Serialize) {
+        // What has no JSON form is none of ours: texts, numbers, lists and maps by name.
+        let value = serde_json::to_value(value).unwrap_or_default();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = told.bytes.saturating_add(name.len()).saturating_add(value.to_string().len());
+        if bytes <= NOTE_BYTES_MAX {
+            told.bytes = bytes;
+            told.changed.insert(name.into(), value);
+        } else {
+            told.changed.insert(name.into(), Value::Null);
+        }
+    }
+
+    /// All that was added.
+    pub(crate) fn changed(&self) -> Map<String, Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).changed.clone()
+    }
+}

@@ -1,0 +1,57 @@
+//! What is counted instead of written line by line: reads, and the refusals of a flood.
+
+use super::{Call, Event};
+use aups_core::UnixMillis;
+use std::{collections::HashMap, net::IpAddr};
+
+/// Most kinds of reads that are kept apart before their counts are written.
+const READS_MAX: usize = 512;
+/// Refusals that get a line of their own between two writings of the counts.
+const REFUSALS_RECORDED_MAX: u64 = 200;
+
+/// Counts since a time.
+#[derive(Debug)]
+pub(super) struct Tally {
+    since: UnixMillis,
+    reads: HashMap<Read, u64>,
+    refusals: u64,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Read {
+    actor: String,
+    address: IpAddr,
+    route: String,
+    status: u16,
+}
+
+impl Tally {
+    pub(super) fn since(since: UnixMillis) -> Self {
+        Self { since, reads: HashMap::new(), refusals: 0 }
+    }
+
+    /// Counts a read; says whether there is no room for another kind.
+    pub(super) fn read(&mut self, call: &Call, route: &str, status: u16) -> bool {
+        let actor = call.actor.clone().unwrap_or_default();
+        let count = self.reads.entry(Read { actor, address: call.address, route: route.into(), status }).or_default();
+        *count = count.saturating_add(1);
+        self.reads.len() >= READS_MAX
+    }
+
+    /// Counts a refusal; says whether it gets a line of its own.
+    pub(super) fn refusal(&mut self) -> bool {
+        self.refusals = self.refusals.saturating_add(1);
+        self.refusals <= REFUSALS_RECORDED_MAX
+    }
+
+    /// The counts as lines.
+    pub(super) fn into_events(self) -> impl Iterator<Item = Event> {
+        let since = self.since;
+        let unrecorded = self.refusals.saturating_sub(REFUSALS_RECORDED_MAX);
+        let reads = self.reads.into_iter().map(move |(read, count)| {
+            let Read { actor, address, route, status } = read;
+            Event::Reads { actor, address, route, status, count, since }
+        });
+        reads.chain((unrecorded > 0).then_some(Event::Unrecorded { refusals: unrecorded, since }))
+    }
+}
