@@ -62,11 +62,19 @@ def check_key_schedule(case):
     assert (key.hex(), iv.hex()) == (case["subkeyKey"], case["subkeyIv"])
 
 
+def obligations_member(case):
+    member = struct.pack(">BH", case["sign"], case["padBytes"])
+    for kind, texts in ((b"r", case.get("redact", [])), (b"n", case.get("notify", []))):
+        for text in sorted(text.encode() for text in texts):
+            member += kind + struct.pack(">I", len(text)) + text
+    return member
+
+
 def check_scope_id(case):
     flags = (1 if case["sign"] else 0) | (2 if case["padBytes"] else 0)
     members = [
         b"aups/1 scope", b"\x01", unb64(case["realm"]), case["app"].encode(), case["user"].encode(),
-        struct.pack(">BH", case["sign"], case["padBytes"]), bytes([case["suite"]]), bytes([flags]),
+        obligations_member(case), bytes([case["suite"]]), bytes([flags]),
         struct.pack(">Q", case["lifeMs"]),
     ]
     hashed = hashlib.sha256(b"".join(struct.pack(">I", len(member)) + member for member in members))

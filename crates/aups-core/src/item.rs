@@ -11,7 +11,10 @@ use serde::{
     ser::SerializeMap as _,
 };
 use serde_json::value::RawValue;
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// One normalised reading. The members stand in the order of the paper's figure 2.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +49,18 @@ pub struct Source {
     pub communication_mode: Box<str>,
     /// Whether it registered and proved it.
     pub registered: bool,
+}
+
+/// What an administrator says of a source, for policies to ask: not part of the item, and not published.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Marks {
+    /// Words such as `calibrated` or `indoor`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub labels: BTreeSet<String>,
+    /// Names with a text each, such as `owner` with `acme`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// What was read. Absent members stay absent; numbers stay as they were written.

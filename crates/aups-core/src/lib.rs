@@ -21,10 +21,10 @@ pub use id::{
     Bump, Epoch, GroupName, ItemId, KeyId, NodeId, NosId, PublisherSlot, RealmId, ScopeId, ScopeTag, Session, Sub,
     TokenName,
 };
-pub use item::{Item, Reading, Source};
+pub use item::{Item, Marks, Reading, Source};
 pub use problem::Problem;
-pub use reader::{Attributes, Principal, ReaderKind};
-pub use scope::{Flags, Obligations, ScopeSpec, Suite};
+pub use reader::{AttributeValue, Attributes, Principal, ReaderKind};
+pub use scope::{Flags, Obligations, Redaction, ScopeSpec, Suite};
 pub use score::{Quality, Score, Security};
 pub use time::{Clock, ManualClock, UnixMillis};
 pub use topic::{Filter, Topic};

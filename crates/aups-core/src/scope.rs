@@ -1,8 +1,8 @@
 //! Who may read, as data: what the policy decision point found out and the KTM keeps.
 
-use crate::id::ScopeId;
-use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr, time::Duration};
+use crate::{id::ScopeId, topic::Topic};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 use thiserror::Error;
 
 /// Authenticated encryption of a message. The number stands in the header.
@@ -95,18 +95,97 @@ impl Flags {
 }
 
 /// What must be done when an item is sealed, because a policy that lets somebody read it says so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Obligations {
     /// Sign each message.
     pub sign: bool,
     /// Pad each plaintext to a multiple of so many bytes; 0 is no padding.
     pub pad_bytes: u16,
+    /// Leave these members out of the plaintext.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub redact: BTreeSet<Redaction>,
+    /// Say on these topics that there was such an item.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub notify: BTreeSet<Topic>,
+}
+
+/// A member of an item's `data` that readers do not get: a JSON pointer (RFC 6901) such as `/data/gps/lat`.
+///
+/// INVARIANT: points below `/data`, and not at `/data/name` or `/data/value`, without which there is no item.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Redaction(Box<str>);
+
+/// Longest pointer of a redaction, in bytes.
+pub const REDACTION_BYTES_MAX: usize = 256;
+/// Most levels of a redaction, `data` included.
+pub const REDACTION_LEVELS_MAX: usize = 16;
+
+/// A text that does not point at something that can be redacted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RedactionError {
+    /// Not below `/data`.
+    #[error("a redaction points below /data, as /data/gps does")]
+    NotBelowData,
+    /// `/data/name` or `/data/value`.
+    #[error(
+        "there is no item without /data/name and /data/value: do not let it be read at all, or redact parts of them"
+    )]
+    Essential,
+    /// A `~` that is neither `~0` nor `~1`.
+    #[error("in a JSON pointer, ~ is written ~0, and / within a name ~1")]
+    Escape,
+    /// More than [`REDACTION_BYTES_MAX`] bytes or [`REDACTION_LEVELS_MAX`] levels.
+    #[error("a redaction has at most {REDACTION_BYTES_MAX} bytes and {REDACTION_LEVELS_MAX} levels")]
+    TooLong,
+}
+
+impl FromStr for Redaction {
+    type Err = RedactionError;
+    fn from_str(text: &str) -> Result<Self, RedactionError> {
+        let below = text.strip_prefix("/data/").ok_or(RedactionError::NotBelowData)?;
+        if text.len() > REDACTION_BYTES_MAX || text.split('/').skip(1).count() > REDACTION_LEVELS_MAX {
+            return Err(RedactionError::TooLong);
+        }
+        if text.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
+            return Err(RedactionError::Escape);
+        }
+        if matches!(below, "name" | "value") {
+            return Err(RedactionError::Essential);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl Redaction {
+    /// The pointer as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The names on the way from the item's `data`, unescaped: `gps` and `a/b` of `/data/gps/a~1b`. At least one.
+    pub fn path(&self) -> impl Iterator<Item = String> {
+        // The first two parts are the empty one before the first slash and `data`.
+        self.0.split('/').skip(2).map(|name| name.replace("~1", "/").replace("~0", "~"))
+    }
+}
+
+impl fmt::Display for Redaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Redaction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 impl Obligations {
     /// The header flags that these demand.
-    pub const fn flags(self) -> Flags {
+    pub const fn flags(&self) -> Flags {
         let signed = if self.sign { Flags::SIGNED } else { Flags::NONE };
         let padded = if self.pad_bytes > 0 { Flags::PADDED } else { Flags::NONE };
         signed.union(padded)
@@ -145,3 +224,6 @@ impl ScopeSpec {
         Duration::from_millis(self.life_ms)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,33 +223,61 @@ fn key_schedule() -> Outcome {
 }
 
 fn scope_id() -> Outcome {
-    let case = |name: &str, app: &str, user: &str, sign, pad_bytes, suite: Suite, life_ms| {
-        let id = schedule::scope_id(&realm(), app, user, Obligations { sign, pad_bytes }, suite, life_ms);
+    let case = |name: &str, app: &str, user: &str, obligations: Obligations, suite: Suite, life_ms| {
+        let id = schedule::scope_id(&realm(), app, user, &obligations, suite, life_ms);
         ScopeIdCase {
             name: name.into(),
             realm: realm().to_string(),
             app: app.into(),
             user: user.into(),
-            sign,
-            pad_bytes,
+            sign: obligations.sign,
+            pad_bytes: obligations.pad_bytes,
+            redact: obligations.redact.iter().map(ToString::to_string).collect(),
+            notify: obligations.notify.iter().map(ToString::to_string).collect(),
             suite: suite.into(),
             life_ms,
             scope_id: id.to_string(),
         }
     };
+    let padded = |pad_bytes| Obligations { pad_bytes, ..Obligations::default() };
+    let texts = |redact: &[&str], notify: &[&str]| Obligations {
+        redact: redact.iter().map(|pointer| pointer.parse().unwrap()).collect(),
+        notify: notify.iter().map(|topic| topic.parse().unwrap()).collect(),
+        ..Obligations::default()
+    };
+    let (none, signed) = (Obligations::default, || Obligations { sign: true, ..Obligations::default() });
     let permit = r#"permit(principal, action, resource) when { principal.roles.contains("meteorologist") };"#;
     let (gcm, chacha) = (Suite::Aes256Gcm, Suite::ChaCha20Poly1305);
     let cases = vec![
-        case("nobody", "", "", false, 0, gcm, LIFE_MS),
-        case("users", "", permit, false, 0, gcm, LIFE_MS),
-        case("apps", permit, "", false, 0, gcm, LIFE_MS),
-        case("both", permit, permit, false, 0, gcm, LIFE_MS),
-        case("signed", permit, permit, true, 0, gcm, LIFE_MS),
-        case("padded to 32", permit, permit, false, 32, gcm, LIFE_MS),
-        case("padded to 257", permit, permit, false, 257, gcm, LIFE_MS),
-        case("chacha20-poly1305", permit, permit, false, 0, chacha, LIFE_MS),
-        case("a day", permit, permit, false, 0, gcm, DAY_MS),
-        case("not ASCII", "é", "日本", false, 0, gcm, LIFE_MS),
+        case("nobody", "", "", none(), gcm, LIFE_MS),
+        case("users", "", permit, none(), gcm, LIFE_MS),
+        case("apps", permit, "", none(), gcm, LIFE_MS),
+        case("both", permit, permit, none(), gcm, LIFE_MS),
+        case("signed", permit, permit, signed(), gcm, LIFE_MS),
+        case("padded to 32", permit, permit, padded(32), gcm, LIFE_MS),
+        case("padded to 257", permit, permit, padded(257), gcm, LIFE_MS),
+        case("chacha20-poly1305", permit, permit, none(), chacha, LIFE_MS),
+        case("a day", permit, permit, none(), gcm, DAY_MS),
+        case("not ASCII", "é", "日本", none(), gcm, LIFE_MS),
+        case("one redaction", permit, permit, texts(&["/data/gps"], &[]), gcm, LIFE_MS),
+        case(
+            "redactions, sorted",
+            permit,
+            permit,
+            texts(&["/data/gps/lon", "/data/a~1b", "/data/gps/lat"], &[]),
+            gcm,
+            LIFE_MS,
+        ),
+        case("one topic to notify", permit, permit, texts(&[], &["alerts/hot"]), gcm, LIFE_MS),
+        case("topics to notify, sorted", permit, permit, texts(&[], &["b", "a/b", "a"]), gcm, LIFE_MS),
+        case(
+            "every obligation",
+            permit,
+            permit,
+            Obligations { sign: true, pad_bytes: 256, ..texts(&["/data/é"], &["alerts/é"]) },
+            chacha,
+            LIFE_MS,
+        ),
     ];
     write("scope-id", "scopeId (DESIGN section 6, canonicaliser version 1)", cases)
 }

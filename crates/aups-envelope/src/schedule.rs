@@ -94,24 +94,24 @@ pub fn key_id(key_t: &KeyT, tag: ScopeTag, terms: &KeyTerms) -> KeyId {
 /// Names a scope: SHA-256 over label, canonicaliser version, realm, residuals for apps and for users, obligations, suite,
 /// flags and life, each preceded by its length as a u32.
 ///
-/// The version is a u8; the realm its 32 bytes; the residuals UTF-8; the obligations `sign (u8, 0 or 1) ‖ pad bytes (u16)`;
+/// The version is a u8; the realm its 32 bytes; the residuals UTF-8; the obligations as [`obligations_member`] writes them;
 /// suite and flags u8; life u64 milliseconds.
 pub fn scope_id(
     realm: &RealmId,
     app: &str,
     user: &str,
-    obligations: Obligations,
+    obligations: &Obligations,
     suite: Suite,
     life_ms: u64,
 ) -> ScopeId {
-    let [pad_high, pad_low] = obligations.pad_bytes.to_be_bytes();
+    let demanded = obligations_member(obligations);
     let members: [&[u8]; 9] = [
         b"aups/1 scope",
         &[CANONICALISER_VERSION],
         realm.as_bytes(),
         app.as_bytes(),
         user.as_bytes(),
-        &[obligations.sign.into(), pad_high, pad_low],
+        &demanded,
         &[suite.into()],
         &[obligations.flags().bits()],
         &life_ms.to_be_bytes(),
@@ -119,6 +119,21 @@ pub fn scope_id(
     let lengths = members.map(|member| u32::try_from(member.len()).unwrap_or(u32::MAX).to_be_bytes());
     let parts: Vec<&[u8]> = lengths.iter().zip(members).flat_map(|(length, member)| [&length[..], member]).collect();
     ScopeId::from_bytes(sha256(&parts))
+}
+
+/// Obligations as bytes, none running into the next: `sign (u8, 0 or 1) ‖ pad bytes (u16)`, then for each redaction, sorted,
+/// `"r" ‖ length (u32) ‖ pointer`, then for each topic to notify, sorted, `"n" ‖ length (u32) ‖ topic`.
+pub fn obligations_member(obligations: &Obligations) -> Vec<u8> {
+    let Obligations { sign, pad_bytes, redact, notify } = obligations;
+    let mut member = vec![u8::from(*sign)];
+    member.extend(pad_bytes.to_be_bytes());
+    let redact = redact.iter().map(|pointer| (b'r', pointer.as_str()));
+    for (kind, text) in redact.chain(notify.iter().map(|topic| (b'n', topic.as_str()))) {
+        member.push(kind);
+        member.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+        member.extend(text.as_bytes());
+    }
+    member
 }
 
 /// Length of a subkey: key and IV of both suites.

@@ -16,7 +16,7 @@ const SCOPES: u32 = 10_000;
 fn spec(realm: RealmId, n: u32) -> ScopeSpec {
     let user = format!("permit(principal, action, resource) when {{ principal.clearance > {n} }};");
     let (obligations, suite, life_ms) = (Obligations::default(), Suite::default(), 300_000);
-    let id = schedule::scope_id(&realm, "", &user, obligations, suite, life_ms);
+    let id = schedule::scope_id(&realm, "", &user, &obligations, suite, life_ms);
     ScopeSpec { id, app: "".into(), user: user.into(), obligations, suite, life_ms }
 }
 

@@ -28,9 +28,9 @@ pub(crate) fn kek() -> Kek {
 /// The n-th scope of a realm.
 pub(crate) fn spec(realm: RealmId, n: u32, life: Duration) -> ScopeSpec {
     let user = format!("permit(principal, action, resource) when {{ principal.clearance > {n} }};");
-    let (obligations, suite) = (Obligations { sign: true, pad_bytes: 32 }, Suite::Aes256Gcm);
+    let (obligations, suite) = (Obligations { sign: true, pad_bytes: 32, ..Obligations::default() }, Suite::Aes256Gcm);
     let life_ms = u64::try_from(life.as_millis()).unwrap();
-    let id = schedule::scope_id(&realm, "", &user, obligations, suite, life_ms);
+    let id = schedule::scope_id(&realm, "", &user, &obligations, suite, life_ms);
     ScopeSpec { id, app: "".into(), user: user.into(), obligations, suite, life_ms }
 }
 

@@ -228,7 +228,7 @@ impl Refused {
 
 impl Core {
     async fn create_scope(&self, spec: &ScopeSpec, now: UnixMillis) -> Result<ScopeTag, KtmError> {
-        let ScopeSpec { id, ref app, ref user, obligations, suite, life_ms } = *spec;
+        let ScopeSpec { id, ref app, ref user, ref obligations, suite, life_ms } = *spec;
         if id != schedule::scope_id(&self.realm.id(), app, user, obligations, suite, life_ms) {
             return Err(KtmError::ForeignScope(id));
         }

@@ -239,8 +239,7 @@ pub(crate) fn following(epoch: Epoch) -> Epoch {
 fn bound(tag: ScopeTag, spec: &ScopeSpec) -> Vec<u8> {
     let mut bound = tag.as_bytes().to_vec();
     bound.push(spec.suite.into());
-    bound.push(spec.obligations.sign.into());
-    bound.extend_from_slice(&spec.obligations.pad_bytes.to_be_bytes());
+    bound.extend_from_slice(&schedule::obligations_member(&spec.obligations));
     bound.extend_from_slice(&spec.life_ms.to_be_bytes());
     for residual in [&spec.app, &spec.user] {
         bound.extend_from_slice(&u64::try_from(residual.len()).unwrap_or(u64::MAX).to_be_bytes());

@@ -1,9 +1,9 @@
 //! The policy enforcement point: nothing is sealed without its permission.
 
 use crate::accept::Entry;
-use aups_core::{ScopeId, ScopeSpec};
+use aups_core::{Marks, ScopeId, ScopeSpec};
 use aups_ktm::{KeysTopicsManager, KtmError};
-use aups_policy::{Pdp, WithheldReason};
+use aups_policy::{Pdp, Resource, WithheldReason};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -111,7 +111,8 @@ impl Pep {
 
     /// Decides. Waits only for a scope that comes first.
     pub(crate) async fn permit<'a>(&mut self, entry: &'a Entry) -> Result<Permitted<'a>, NotPermitted> {
-        let scope = self.pdp.scope(&entry.item, &entry.topic).map_err(|withheld| {
+        let resource = Resource { item: &entry.item, topic: &entry.topic, marks: &Marks::default() };
+        let scope = self.pdp.scope(&resource).map_err(|withheld| {
             NotPermitted::Withheld(match withheld.reason {
                 WithheldReason::NobodyMayRead => Withheld::NobodyMayRead,
                 WithheldReason::Failed(why) => Withheld::PolicyFailed(why),

@@ -4,10 +4,14 @@
 //! permits on role and accuracy to one forbid on value and clearance.
 #![expect(clippy::expect_used, reason = "a bench that cannot start says why")]
 
-use aups_core::{Attributes, Item, Principal, ReaderKind, RealmId, Score, Topic};
-use aups_policy::{Pdp, PolicySet, RequestContext, Residuals};
+use aups_core::{Attributes, Item, Marks, Principal, ReaderKind, RealmId, Score, Topic};
+use aups_policy::{Pdp, PolicySet, RequestContext, Residuals, Resource};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use std::{collections::BTreeSet, fmt::Write as _, hint::black_box};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    hint::black_box,
+};
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 
@@ -64,14 +68,20 @@ fn topic() -> Topic {
     "t7/s1/temperature".parse().expect("a topic")
 }
 
+fn resource<'a>(item: &'a Item, topic: &'a Topic) -> Resource<'a> {
+    static NONE: Marks = Marks { labels: BTreeSet::new(), tags: BTreeMap::new() };
+    Resource { item, topic, marks: &NONE }
+}
+
 fn scopes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("scope");
     for size in SIZES {
         let (set, item, topic) = (admit(&policies(size)), item(), topic());
         let warm = pdp(&set);
-        let _ = warm.scope(&item, &topic);
-        group
-            .bench_function(BenchmarkId::new("hit", size), |bench| bench.iter(|| warm.scope(black_box(&item), &topic)));
+        let _ = warm.scope(&resource(&item, &topic));
+        group.bench_function(BenchmarkId::new("hit", size), |bench| {
+            bench.iter(|| warm.scope(&resource(black_box(&item), &topic)));
+        });
 
         // Every item has a projection of its own, so that none is found; the scope itself is known after the first.
         let cold = pdp(&set);
@@ -84,7 +94,7 @@ fn scopes(criterion: &mut Criterion) {
             item
         };
         group.bench_function(BenchmarkId::new("miss", size), |bench| {
-            bench.iter_batched(&mut different, |item| cold.scope(&item, &topic), BatchSize::SmallInput);
+            bench.iter_batched(&mut different, |item| cold.scope(&resource(&item, &topic)), BatchSize::SmallInput);
         });
     }
 }
@@ -92,7 +102,7 @@ fn scopes(criterion: &mut Criterion) {
 fn residuals(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("residual");
     for size in SIZES {
-        let spec = pdp(&admit(&policies(size))).scope(&item(), &topic()).expect("somebody may read it");
+        let spec = pdp(&admit(&policies(size))).scope(&resource(&item(), &topic())).expect("somebody may read it");
         let (residuals, alice, context) = (Residuals::new(16), alice(), RequestContext::default());
         group.bench_function(
             BenchmarkId::new("kept", format!("{size} policies, {} lines", spec.user.lines().count())),

@@ -4,6 +4,7 @@ use crate::{
     mention::{Mentions, Misuse},
     outcome::holds_failure,
     rights::Subtree,
+    schema::Schema,
     statement::{Statement, statements},
     terms::Terms,
     vocabulary::Vocabulary,
@@ -40,10 +41,10 @@ pub struct PolicyError {
     pub help: String,
 }
 
-/// An admitted policy set: parsed, named, within limits, valid against [`SCHEMA`](crate::SCHEMA), silent about what it must
-/// not speak of.
-#[derive(Debug, Clone, Default)]
+/// An admitted policy set: parsed, named, within limits, valid against its schema, silent about what it must not speak of.
+#[derive(Debug, Clone)]
 pub struct PolicySet {
+    pub(crate) schema: Schema,
     source: Box<str>,
     pub(crate) rules: Vec<Rule>,
 }
@@ -64,12 +65,18 @@ pub(crate) struct Rule {
 }
 
 impl PolicySet {
-    /// Admits a text, or says all that is wrong with it, in order of place. `stem` names policies that have no `@id`:
-    /// `<stem>-1` is the first policy of the text.
+    /// Admits a text under the schema that ships: [`PolicySet::parse_in`].
+    pub fn parse(source: &str, stem: &str) -> Result<Self, Vec<PolicyError>> {
+        Self::parse_in(&Schema::shipped(), source, stem)
+    }
+
+    /// Admits a text under a schema, or says all that is wrong with it, in order of place. `stem` names policies that have
+    /// no `@id`: `<stem>-1` is the first policy of the text.
     ///
     /// Cost: about 100 µs per policy.
-    pub fn parse(source: &str, stem: &str) -> Result<Self, Vec<PolicyError>> {
-        let mut admission = Admission { source, stem, rules: Vec::new(), offsets: HashMap::new(), errors: Vec::new() };
+    pub fn parse_in(schema: &Schema, source: &str, stem: &str) -> Result<Self, Vec<PolicyError>> {
+        let (rules, offsets, errors) = (Vec::new(), HashMap::new(), Vec::new());
+        let mut admission = Admission { schema, source, stem, rules, offsets, errors };
         if source.len() > SOURCE_BYTES_MAX {
             let message = format!("a policy set has at most {SOURCE_BYTES_MAX} bytes of text");
             admission.blame(0, message, "remove policies that no longer apply");
@@ -88,9 +95,14 @@ impl PolicySet {
         admission.finish()
     }
 
-    /// No policies: nobody reads anything.
+    /// No policies, under the schema that ships: nobody reads anything.
     pub fn empty() -> Self {
-        Self::default()
+        Self { schema: Schema::shipped(), source: "".into(), rules: Vec::new() }
+    }
+
+    /// The schema under which the text was admitted.
+    pub const fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     /// The text, to the letter.
@@ -125,6 +137,7 @@ impl Rule {
 }
 
 struct Admission<'a> {
+    schema: &'a Schema,
     source: &'a str,
     stem: &'a str,
     rules: Vec<Rule>,
@@ -157,7 +170,7 @@ impl Admission<'_> {
             return self.blame(statement.find(&["@", "id"]), message, "give each policy an `@id` of its own");
         }
         let policy = policy.new_id(name);
-        match Rule::new(policy, terms) {
+        match Rule::new(policy, terms, self.schema) {
             Ok((rule, misuses)) => {
                 for misuse in misuses {
                     self.blame(misuse.place(statement), misuse.to_string(), misuse.help());
@@ -174,7 +187,7 @@ impl Admission<'_> {
             Ok(policies) => policies,
             Err(error) => return self.blame(0, error.to_string(), "give each policy an `@id` of its own"),
         };
-        let validator = Validator::new(Vocabulary::get().schema.clone());
+        let validator = Validator::new(self.schema.cedar().clone());
         for error in validator.validate(&policies, ValidationMode::Strict).validation_errors() {
             let start = self.offsets.get(error.policy_id()).copied().unwrap_or_default();
             let mut details = DetailedError::from(error);
@@ -192,7 +205,7 @@ impl Admission<'_> {
             return;
         }
         for kind in [ReaderKind::User, ReaderKind::App] {
-            match certain_failures(&self.rules, kind) {
+            match certain_failures(&self.rules, kind, self.schema) {
                 Ok(names) => {
                     for name in names {
                         let start = self.offsets.get(&name).copied().unwrap_or_default();
@@ -211,7 +224,7 @@ impl Admission<'_> {
 
     fn finish(mut self) -> Result<PolicySet, Vec<PolicyError>> {
         if self.errors.is_empty() {
-            return Ok(PolicySet { source: self.source.into(), rules: self.rules });
+            return Ok(PolicySet { schema: self.schema.clone(), source: self.source.into(), rules: self.rules });
         }
         self.errors.sort();
         self.errors.dedup();
@@ -248,7 +261,7 @@ impl Admission<'_> {
 }
 
 impl Rule {
-    fn new(policy: Policy, terms: Terms) -> Result<(Self, Vec<Misuse>), pst::PstConstructionError> {
+    fn new(policy: Policy, terms: Terms, schema: &Schema) -> Result<(Self, Vec<Misuse>), pst::PstConstructionError> {
         let parsed = policy.to_pst()?;
         let body = parsed.body();
         let (mut mentions, mut misuses) = (Mentions::default(), Vec::new());
@@ -263,7 +276,7 @@ impl Rule {
         // So far, the head's topic is the only one.
         let subtree = Subtree(mentions.topics.first().cloned());
         for condition in conditions(body) {
-            mentions.add(condition, &mut misuses);
+            mentions.add(condition, schema, &mut misuses);
         }
         let anywhere = if subtree.0.is_some() { Policy::from_pst(anywhere(body)?)? } else { policy.clone() };
         let readers = body.principal.clone();
@@ -306,14 +319,18 @@ fn anywhere(body: &Template) -> Result<pst::Policy, pst::PstConstructionError> {
     Ok(pst::Policy::Static(policy.try_into()?))
 }
 
-fn certain_failures(rules: &[Rule], kind: ReaderKind) -> Result<Vec<PolicyId>, Box<dyn std::error::Error>> {
-    let vocabulary = Vocabulary::get();
+fn certain_failures(
+    rules: &[Rule],
+    kind: ReaderKind,
+    schema: &Schema,
+) -> Result<Vec<PolicyId>, Box<dyn std::error::Error>> {
+    let (vocabulary, schema) = (Vocabulary::get(), schema.cedar());
     let policies = cedar_policy::PolicySet::from_policies(rules.iter().map(|rule| rule.policy.clone()))?;
     let nobody = PartialEntityUid::new(vocabulary.reader_type(kind).clone(), None);
     let nothing = PartialEntityUid::new(vocabulary.item_type.clone(), None);
-    let request = PartialRequest::new(nobody, vocabulary.receive.clone(), nothing, None, &vocabulary.schema)?;
+    let request = PartialRequest::new(nobody, vocabulary.receive.clone(), nothing, None, schema)?;
     let entities = PartialEntities::empty();
-    let response = policies.tpe(&request, &entities, &vocabulary.schema)?;
+    let response = policies.tpe(&request, &entities, schema)?;
     let mut names = Vec::new();
     for residual in response.policies() {
         if conditions(residual.to_pst()?.body()).any(holds_failure) {
@@ -331,7 +348,7 @@ fn validation_help(error: &ValidationError) -> Option<&'static str> {
              `.greaterThanOrEqual(…)`, with `decimal(\"0.80\")` as the other side"
         }
         ValidationError::UnsafeOptionalAttributeAccess(_) => {
-            "not every item or request has it: ask first, as in `resource has value && resource.value …`"
+            "not everything has it: ask first, as in `resource has value && resource.value …`"
         }
         ValidationError::NonLitExtConstructor(_) => "write the value out, as in `decimal(\"0.80\")`",
         ValidationError::EmptySetForbidden(_) => "ask for an empty set by `.isEmpty()`",

@@ -1,7 +1,7 @@
 //! Items, readers and policy sets for the tests of this crate.
 
-use crate::{Pdp, PolicySet};
-use aups_core::{Attributes, Item, Principal, ReaderKind, RealmId, Score, Topic};
+use crate::{Pdp, PolicySet, Resource, Schema};
+use aups_core::{AttributeValue, Attributes, Item, Marks, Principal, ReaderKind, RealmId, Score, Topic};
 use serde_json::value::RawValue;
 
 /// An item on its way to a topic.
@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 pub(crate) struct Sample {
     pub(crate) item: Item,
     pub(crate) topic: Topic,
+    pub(crate) marks: Marks,
 }
 
 const FIGURE_2: &str = r#"{"id":"01981a4b-7c3d-7e5f-8a6b-9c0d1e2f3a4b","source":{"nodeId":"s1","nodeType":"sensor",
@@ -19,7 +20,11 @@ const FIGURE_2: &str = r#"{"id":"01981a4b-7c3d-7e5f-8a6b-9c0d1e2f3a4b","source":
 impl Sample {
     /// The item of the paper's figure 2.
     pub(crate) fn new(topic: &str) -> Self {
-        Self { item: serde_json::from_str(FIGURE_2).unwrap(), topic: topic.parse().unwrap() }
+        Self { item: serde_json::from_str(FIGURE_2).unwrap(), topic: topic.parse().unwrap(), marks: Marks::default() }
+    }
+
+    pub(crate) fn resource(&self) -> Resource<'_> {
+        Resource { item: &self.item, topic: &self.topic, marks: &self.marks }
     }
 
     pub(crate) fn topic(mut self, topic: &str) -> Self {
@@ -49,6 +54,23 @@ impl Sample {
 
     pub(crate) fn registered(mut self, registered: bool) -> Self {
         self.item.source.registered = registered;
+        self
+    }
+
+    /// A member of `data`.
+    pub(crate) fn member(mut self, name: &str, json: &str) -> Self {
+        let value = RawValue::from_string(json.to_owned()).unwrap();
+        self.item.data.further.push((name.into(), value));
+        self
+    }
+
+    pub(crate) fn label(mut self, label: &str) -> Self {
+        self.marks.labels.insert(label.to_owned());
+        self
+    }
+
+    pub(crate) fn tag(mut self, name: &str, text: &str) -> Self {
+        self.marks.tags.insert(name.to_owned(), text.to_owned());
         self
     }
 
@@ -88,6 +110,8 @@ pub(crate) trait With {
     fn clearance(self, clearance: i64) -> Self;
     fn purpose(self, purpose: &str) -> Self;
     fn group(self, group: &str) -> Self;
+    fn tag(self, name: &str, text: &str) -> Self;
+    fn attribute(self, name: &str, value: AttributeValue) -> Self;
 }
 
 impl With for Principal {
@@ -111,6 +135,14 @@ impl With for Principal {
         self.groups.insert(group.parse().unwrap());
         self
     }
+    fn tag(mut self, name: &str, text: &str) -> Self {
+        self.attributes.tags.insert(name.to_owned(), text.to_owned());
+        self
+    }
+    fn attribute(mut self, name: &str, value: AttributeValue) -> Self {
+        self.attributes.further.insert(name.to_owned(), value);
+        self
+    }
 }
 
 pub(crate) const REALM: RealmId = RealmId::from_bytes([7; 32]);
@@ -121,4 +153,18 @@ pub(crate) fn set(source: &str) -> PolicySet {
 
 pub(crate) fn pdp(source: &str) -> Pdp {
     Pdp::new(REALM, set(source))
+}
+
+/// A schema with attributes of both: readers have `site`, `floor`, `active` and `rooms`; items have `room`, `floor`, `indoor`,
+/// `kinds`, `height`, `unit`.
+pub(crate) fn extended_schema() -> Schema {
+    let json = r#"{"reader":{"site":"String","floor":"Long","active":"Bool","rooms":"Set<String>"},
+        "item":{"room":"String","floor":"Long","indoor":"Bool","kinds":"Set<String>","height":"decimal","unit":"String"}}"#;
+    Schema::extended(&serde_json::from_str(json).unwrap()).unwrap()
+}
+
+/// A decision point under [`extended_schema`].
+pub(crate) fn extended_pdp(source: &str) -> Pdp {
+    let set = PolicySet::parse_in(&extended_schema(), source, "policies");
+    Pdp::new(REALM, set.unwrap_or_else(|errors| panic!("{source}\n{errors:#?}")))
 }

@@ -1,12 +1,30 @@
 //! The item as a policy sees it: its attributes, each read in one place for partial evaluation and for the cache key.
 
-use crate::vocabulary::Vocabulary;
-use aups_core::{Item, Score, Topic};
+use crate::{
+    schema::{AttributeType, Schema},
+    vocabulary::Vocabulary,
+};
+use aups_core::{Item, Marks, Score, Topic};
 use cedar_policy::{EntityUid, RestrictedExpression};
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    fmt::Write as _,
+};
+
+/// An item on its way to a topic, with what an administrator says of its source.
+#[derive(Debug, Clone, Copy)]
+pub struct Resource<'a> {
+    /// The item.
+    pub item: &'a Item,
+    /// Where it is to be published.
+    pub topic: &'a Topic,
+    /// Labels and tags of its source.
+    pub marks: &'a Marks,
+}
 
 /// One attribute of the schema's `Item`; those of records one by one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Attribute {
     Topic,
     /// The n-th level of the topic, 0 to 7.
@@ -27,10 +45,16 @@ pub(crate) enum Attribute {
     Precision,
     Timeliness,
     Completeness,
+    /// A member of `data` that the administrator declared.
+    Further(Box<str>, AttributeType),
+    /// The tag of this name.
+    Tag(Box<str>),
+    /// All tags: a policy asks for one by a name that it computes.
+    EveryTag,
 }
 
 /// Every attribute with its path in the schema. Records stand together.
-const ATTRIBUTES: [(&[&str], Attribute); 25] = [
+static ATTRIBUTES: [(&[&str], Attribute); 25] = [
     (&["topic"], Attribute::Topic),
     (&["level0"], Attribute::Level(0)),
     (&["level1"], Attribute::Level(1)),
@@ -60,24 +84,27 @@ const ATTRIBUTES: [(&[&str], Attribute); 25] = [
 
 impl Attribute {
     /// The attributes that an access such as `resource.source` or `resource.source.nodeId` reads.
-    pub(crate) fn read_by<'p>(path: &'p [&'p str]) -> impl Iterator<Item = Self> + 'p {
-        let reads = move |of: &[&str]| of.iter().zip(path).all(|(one, other)| one == other);
-        ATTRIBUTES.iter().filter(move |(of, _)| reads(of)).map(|(_, attribute)| *attribute)
+    pub(crate) fn read_by(path: &[&str], schema: &Schema) -> Vec<Self> {
+        let reads = |of: &[&str]| of.iter().zip(path).all(|(one, other)| one == other);
+        let shipped = ATTRIBUTES.iter().filter(|(of, _)| reads(of)).map(|(_, attribute)| attribute.clone());
+        let declared = further(schema).filter(|(name, _)| reads(&[name])).map(|(_, attribute)| attribute);
+        shipped.chain(declared).collect()
     }
 
-    /// Its value in an item that is to be published under a topic.
-    fn of<'a>(self, item: &'a Item, topic: &'a Topic) -> Option<Value<'a>> {
+    /// Its value in an item that is to be published under a topic. All tags together are no value.
+    fn of<'a>(&self, resource: &Resource<'a>) -> Option<Value<'a>> {
+        let Resource { item, topic, marks } = *resource;
         let (security, quality) = (&item.security, &item.quality);
         Some(match self {
-            Self::Topic => Value::Text(topic.as_str()),
-            Self::Level(n) => Value::Text(topic.levels().nth(usize::from(n))?),
-            Self::Name => Value::Text(&item.data.name),
-            Self::Schema => Value::Text(&item.schema),
-            Self::Labels => Value::NoTexts,
+            Self::Topic => Value::text(topic.as_str()),
+            Self::Level(n) => Value::text(topic.levels().nth(usize::from(*n))?),
+            Self::Name => Value::text(&item.data.name),
+            Self::Schema => Value::text(&item.schema),
+            Self::Labels => Value::Texts(Cow::Borrowed(&marks.labels)),
             Self::Value => Value::Decimal(ten_thousandths(item.data.value.get())?),
-            Self::NodeId => Value::Text(&item.source.node_id),
-            Self::NodeType => Value::Text(&item.source.node_type),
-            Self::CommunicationMode => Value::Text(&item.source.communication_mode),
+            Self::NodeId => Value::text(&item.source.node_id),
+            Self::NodeType => Value::text(&item.source.node_type),
+            Self::CommunicationMode => Value::text(&item.source.communication_mode),
             Self::Registered => Value::Truth(item.source.registered),
             Self::Confidentiality => Value::score(security.confidentiality),
             Self::Integrity => Value::score(security.integrity),
@@ -87,34 +114,56 @@ impl Attribute {
             Self::Precision => Value::score(quality.precision),
             Self::Timeliness => Value::score(quality.timeliness),
             Self::Completeness => Value::score(quality.completeness),
+            Self::Further(name, of_type) => Value::further(item, name, *of_type)?,
+            Self::Tag(name) => Value::text(marks.tags.get(&**name)?),
+            Self::EveryTag => return None,
         })
     }
 
     /// Appends its value to a key, so that two items have the same bytes exactly if they have the same value.
-    pub(crate) fn write(self, item: &Item, topic: &Topic, key: &mut Vec<u8>) {
-        match self.of(item, topic) {
+    pub(crate) fn write(&self, resource: &Resource<'_>, key: &mut Vec<u8>) {
+        match self.of(resource) {
+            _ if *self == Self::EveryTag => {
+                let tags = &resource.marks.tags;
+                key.extend(tags.len().to_be_bytes());
+                tags.iter().flat_map(|(name, text)| [name, text]).for_each(|text| write_text(text, key));
+            }
             None => key.push(0),
-            Some(Value::NoTexts) => key.push(1),
+            Some(Value::Texts(texts)) => {
+                key.push(1);
+                key.extend(texts.len().to_be_bytes());
+                texts.iter().for_each(|text| write_text(text, key));
+            }
             Some(Value::Truth(truth)) => key.extend([2, u8::from(truth)]),
-            Some(Value::Decimal(number)) => {
+            Some(Value::Decimal(number) | Value::Number(number)) => {
                 key.push(3);
                 key.extend(number.to_be_bytes());
             }
             Some(Value::Text(text)) => {
                 key.push(4);
-                key.extend(text.len().to_be_bytes());
-                key.extend(text.as_bytes());
+                write_text(&text, key);
             }
         }
     }
 }
 
+fn write_text(text: &str, key: &mut Vec<u8>) {
+    key.extend(text.len().to_be_bytes());
+    key.extend(text.as_bytes());
+}
+
+/// The attributes that the administrator added, by name.
+fn further(schema: &Schema) -> impl Iterator<Item = (&str, Attribute)> {
+    let declared = schema.extension().item.iter();
+    declared.map(|(name, of_type)| (name.as_str(), Attribute::Further(name.as_str().into(), *of_type)))
+}
+
 /// The attributes of an item in Cedar's terms. Optional ones that it does not have are absent.
-pub(crate) fn attributes(item: &Item, topic: &Topic) -> HashMap<String, RestrictedExpression> {
+pub(crate) fn attributes(resource: &Resource<'_>, schema: &Schema) -> HashMap<String, RestrictedExpression> {
     let mut attributes = HashMap::new();
     let mut records: HashMap<&str, Vec<(String, RestrictedExpression)>> = HashMap::new();
     for (path, attribute) in &ATTRIBUTES {
-        let Some(value) = attribute.of(item, topic).map(Value::expression) else { continue };
+        let Some(value) = attribute.of(resource).map(Value::expression) else { continue };
         match path {
             [name] => drop(attributes.insert((*name).to_owned(), value)),
             [record, name] => records.entry(record).or_default().push(((*name).to_owned(), value)),
@@ -127,7 +176,15 @@ pub(crate) fn attributes(item: &Item, topic: &Topic) -> HashMap<String, Restrict
             attributes.insert(name.to_owned(), record);
         }
     }
+    let declared = further(schema).filter_map(|(name, attribute)| Some((name.to_owned(), attribute.of(resource)?)));
+    attributes.extend(declared.map(|(name, value)| (name, value.expression())));
     attributes
+}
+
+/// The tags of an item in Cedar's terms.
+pub(crate) fn tags<'a, N: From<&'a str>>(marks: &'a Marks) -> impl Iterator<Item = (N, RestrictedExpression)> {
+    let expression = |text: &String| RestrictedExpression::new_string(text.clone());
+    marks.tags.iter().map(move |(name, text)| (N::from(name.as_str()), expression(text)))
 }
 
 /// The topic entities that an item is in: one per level prefix.
@@ -135,27 +192,50 @@ pub(crate) fn ancestors<C: FromIterator<EntityUid>>(topic: &Topic) -> C {
     topic.prefixes().map(|prefix| Vocabulary::get().topic(prefix)).collect()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Value<'a> {
-    Text(&'a str),
+    Text(Cow<'a, str>),
+    Number(i64),
     /// In ten-thousandths, as Cedar keeps a decimal.
     Decimal(i64),
     Truth(bool),
-    /// An empty set of texts: items have no labels yet.
-    NoTexts,
+    Texts(Cow<'a, BTreeSet<String>>),
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
     fn score(score: Score) -> Self {
         Self::Decimal(i64::from(score.hundredths()) * 100)
     }
 
+    /// A member of `data`, if it is there and of this type.
+    fn further(item: &'a Item, name: &str, of_type: AttributeType) -> Option<Self> {
+        let data = &item.data;
+        let json = match (name, of_type) {
+            ("unit", AttributeType::String) => return data.unit.as_deref().map(Self::text),
+            ("time", AttributeType::String) => return data.time.as_deref().map(Self::text),
+            _ => data.further(name)?.get(),
+        };
+        match of_type {
+            AttributeType::String => serde_json::from_str(json).ok().map(Cow::Owned).map(Self::Text),
+            AttributeType::Long => serde_json::from_str(json).ok().map(Self::Number),
+            AttributeType::Bool => serde_json::from_str(json).ok().map(Self::Truth),
+            AttributeType::StringSet => serde_json::from_str(json).ok().map(Cow::Owned).map(Self::Texts),
+            AttributeType::Decimal => ten_thousandths(json).map(Self::Decimal),
+        }
+    }
+
     fn expression(self) -> RestrictedExpression {
+        let text = |text: String| RestrictedExpression::new_string(text);
         match self {
-            Self::Text(text) => RestrictedExpression::new_string(text.to_owned()),
+            Self::Text(of) => text(of.into_owned()),
+            Self::Number(number) => RestrictedExpression::new_long(number),
             Self::Decimal(number) => RestrictedExpression::new_decimal(decimal(number)),
             Self::Truth(truth) => RestrictedExpression::new_bool(truth),
-            Self::NoTexts => RestrictedExpression::new_set([]),
+            Self::Texts(texts) => RestrictedExpression::new_set(texts.into_owned().into_iter().map(text)),
         }
     }
 }

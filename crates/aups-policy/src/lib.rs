@@ -1,6 +1,6 @@
 //! Who may read what: Cedar policies, admitted, decided, and boiled down to scopes.
 //!
-//! - Admission: [`PolicySet::parse`] is the only way from a text to policies that decide anything.
+//! - Admission: [`PolicySet::parse_in`] is the only way from a text to policies that decide anything, under a [`Schema`].
 //! - The policy decision point, [`Pdp`]: which readers an item is for ([`Pdp::scope`]), whether one reader may read one
 //!   item and why ([`Pdp::decide`]), what a reader may subscribe to ([`Pdp::filter`], [`Pdp::readable`]).
 //! - [`Residuals`]: whether a reader who asks for a key satisfies the scope of that key.
@@ -42,12 +42,14 @@ mod pdp;
 mod reader;
 mod residual;
 mod rights;
+mod schema;
 mod statement;
 mod terms;
 mod vocabulary;
 
 pub use admission::{ERRORS_MAX, POLICIES_MAX, PolicyError, PolicySet, SOURCE_BYTES_MAX};
 pub use decision::Decision;
+pub use item::Resource;
 pub use pdp::{
     PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, SCOPES_KEPT_MAX, ScopeCounts, VERDICTS_KEPT_MAX, Withheld,
     WithheldReason,
@@ -55,8 +57,11 @@ pub use pdp::{
 pub use reader::RequestContext;
 pub use residual::{RESIDUAL_BYTES_MAX, Residuals};
 pub use rights::FilterVerdict;
+pub use schema::{
+    ATTRIBUTE_MEMBERS_MAX, ATTRIBUTE_NAME_CHARS_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, AttributeType,
+    FURTHER_ATTRIBUTES_MAX, READER_TAGS_MAX, Schema, SchemaError, SchemaExtension,
+};
 pub use statement::{POLICY_BYTES_MAX, POLICY_NESTING_MAX, POLICY_OPERATORS_MAX};
-pub use vocabulary::SCHEMA;
 
 #[cfg(test)]
 mod fixtures;

@@ -3,6 +3,7 @@
 use crate::{
     item::Attribute,
     outcome::children,
+    schema::Schema,
     vocabulary::{ITEM, TOPIC, is_named},
 };
 use aups_core::Topic;
@@ -52,12 +53,20 @@ impl Misuse {
 
 impl Mentions {
     /// Adds what a condition mentions.
-    pub(crate) fn add(&mut self, expr: &Expr, misuses: &mut Vec<Misuse>) {
+    pub(crate) fn add(&mut self, expr: &Expr, schema: &Schema, misuses: &mut Vec<Misuse>) {
         if let Some(path) = path_into_item(expr) {
-            self.attributes.extend(Attribute::read_by(&path));
+            self.attributes.extend(Attribute::read_by(&path, schema));
             return;
         }
         match expr {
+            Expr::BinaryOp { op: BinaryOp::HasTag | BinaryOp::GetTag, left, right } if is_item(left) => {
+                if let Expr::Literal(Literal::String(name)) = &**right {
+                    self.attributes.insert(Attribute::Tag(name.as_str().into()));
+                } else {
+                    self.attributes.insert(Attribute::EveryTag);
+                    self.add(right, schema, misuses);
+                }
+            }
             Expr::BinaryOp { op: BinaryOp::In, left, right } if is_item(left) => self.add_topics(right, misuses),
             Expr::Is { expr, in_expr, .. } if is_item(expr) => {
                 if let Some(right) = in_expr {
@@ -81,7 +90,7 @@ impl Mentions {
             | Expr::Is { .. }
             | Expr::IfThenElse { .. }
             | Expr::Set(_)
-            | Expr::Record(_) => children(expr).for_each(|child| self.add(child, misuses)),
+            | Expr::Record(_) => children(expr).for_each(|child| self.add(child, schema, misuses)),
             _ => misuses.push(Misuse::UnknownForm),
         }
     }

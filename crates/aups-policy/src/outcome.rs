@@ -86,6 +86,7 @@ impl Outcomes {
             },
             // How partial evaluation writes an instant that it knows: `datetime("1970-01-01").offset(duration("…ms"))`.
             Expr::BinaryOp { op: BinaryOp::Offset, left, right } => !(is_literal(left) && is_literal(right)),
+            Expr::GetAttr { expr, .. } | Expr::BinaryOp { op: BinaryOp::GetTag, left: expr, .. } => !exists(expr),
             Expr::BinaryOp { op, .. } => !matches!(
                 op,
                 BinaryOp::Eq
@@ -105,7 +106,6 @@ impl Outcomes {
                     | BinaryOp::DecimalGreater
                     | BinaryOp::DecimalGreaterEq
             ),
-            Expr::GetAttr { expr, .. } => !exists(expr),
             Expr::Literal(_)
             | Expr::Var(_)
             | Expr::HasAttr { .. }
@@ -139,7 +139,7 @@ fn is_literal(expr: &Expr) -> bool {
 }
 
 /// Whether whatever an attribute is read from certainly is there: the reader, the item, the context, or a record in them.
-/// The validator has seen to it that optional attributes are read only behind a `has`.
+/// The validator has seen to it that optional attributes are read only behind a `has`, and tags behind a `hasTag`.
 fn exists(expr: &Expr) -> bool {
     match expr {
         Expr::Var(_) | Expr::Record(_) => true,

@@ -4,14 +4,15 @@ use crate::{
     admission::{PolicySet, Rule},
     cache::Cache,
     decision::Decision,
-    item::{self, Attribute},
+    item::{self, Attribute, Resource},
     reader::{self, Failure, RequestContext},
     residual::{FinishedResidual, Residual},
     rights::{self, FilterVerdict, Rights},
+    schema::Schema,
     terms::Terms,
     vocabulary::Vocabulary,
 };
-use aups_core::{Filter, Item, Principal, ReaderKind, RealmId, ScopeId, ScopeSpec, Topic};
+use aups_core::{Filter, Principal, ReaderKind, RealmId, ScopeId, ScopeSpec, Topic};
 use aups_envelope::schedule::scope_id;
 use cedar_policy::{
     Authorizer, Effect, Entities, Entity, PartialEntities, PartialEntity, PartialEntityUid, PartialRequest, PolicyId,
@@ -19,7 +20,7 @@ use cedar_policy::{
 };
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{
         Arc,
@@ -85,7 +86,7 @@ impl Pdp {
     pub fn new(realm: RealmId, set: PolicySet) -> Self {
         let policies = cedar_policy::PolicySet::from_policies(set.rules.iter().map(|rule| rule.policy.clone()));
         let attributes: BTreeSet<_> =
-            set.rules.iter().flat_map(|rule| rule.mentions.attributes.iter().copied()).collect();
+            set.rules.iter().flat_map(|rule| rule.mentions.attributes.iter().cloned()).collect();
         Self {
             realm,
             // Admission gave each policy a name of its own, which is all that this can fail for. No policies is Deny.
@@ -111,18 +112,18 @@ impl Pdp {
     ///
     /// Cost: under 1 µs and no allocation if an item that looks the same to the policies came before; else about 50 µs
     /// and 30 µs for each policy whose topic clause the topic satisfies.
-    pub fn scope(&self, item: &Item, topic: &Topic) -> Result<Arc<ScopeSpec>, Withheld> {
+    pub fn scope(&self, resource: &Resource<'_>) -> Result<Arc<ScopeSpec>, Withheld> {
         thread_local! {
             static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
         KEY.with_borrow_mut(|key| {
-            self.project(item, topic, key);
+            self.project(resource, key);
             if let Some(outcome) = self.outcomes.get(key.as_slice()) {
                 self.hits.fetch_add(1, Ordering::Relaxed);
                 return outcome;
             }
             self.misses.fetch_add(1, Ordering::Relaxed);
-            let outcome = self.evaluate(item, topic, self.rules_for(topic));
+            let outcome = self.evaluate(resource, self.rules_for(resource.topic));
             // A failure is not kept: the next item may fare better.
             let lasting = !matches!(&outcome, Err(Withheld { reason: WithheldReason::Failed(_) }));
             if lasting && key.len() <= PROJECTION_BYTES_MAX {
@@ -136,12 +137,13 @@ impl Pdp {
     /// Whether a reader may read an item, and by which policies: Cedar's own full evaluation.
     ///
     /// Cost: about 2 µs per policy of the set.
-    pub fn decide(&self, who: &Principal, item: &Item, topic: &Topic, context: &RequestContext) -> Decision {
+    pub fn decide(&self, who: &Principal, resource: &Resource<'_>, context: &RequestContext) -> Decision {
         let evaluate = || -> Result<Decision, Failure> {
-            let vocabulary = Vocabulary::get();
-            let item = Entity::new(vocabulary.item.clone(), item::attributes(item, topic), item::ancestors(topic))?;
-            let entities = Entities::from_entities([reader::entity(who)?, item], Some(&vocabulary.schema))?;
-            let request = reader::request(who, context)?;
+            let (name, schema) = (Vocabulary::get().item.clone(), &self.set.schema);
+            let (attributes, tags) = (item::attributes(resource, schema), item::tags::<String>(resource.marks));
+            let item = Entity::new_with_tags(name, attributes, item::ancestors::<Vec<_>>(resource.topic), tags)?;
+            let entities = Entities::from_entities([reader::entity(who, Some(schema))?, item], Some(schema.cedar()))?;
+            let request = reader::request(who, context, Some(schema))?;
             let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
             let forbids =
                 |name: &PolicyId| self.policies.policy(name).is_none_or(|policy| policy.effect() == Effect::Forbid);
@@ -160,7 +162,7 @@ impl Pdp {
         if let Some(verdict) = self.verdicts.get(key.as_slice()) {
             return verdict;
         }
-        match rights::judge(who, filter, &self.set.rules) {
+        match rights::judge(who, filter, &self.set.schema, &self.set.rules) {
             Ok(verdict) => self.verdicts.keep(key.into(), verdict),
             Err(error) => FilterVerdict::Refused { reason: format!("the policies could not be evaluated: {error}") },
         }
@@ -180,7 +182,9 @@ impl Pdp {
     pub fn readable_among(&self, who: &Principal, first_levels: &[&str]) -> Vec<Filter> {
         let named = self.index.branches.keys().filter_map(|topic| topic.split('/').next());
         let first_levels: BTreeSet<&str> = named.chain(first_levels.iter().copied()).collect();
-        Rights::of(who, &self.set.rules).map(|rights| rights.readable(&who.sub, &first_levels)).unwrap_or_default()
+        Rights::of(who, &self.set.schema, &self.set.rules)
+            .map(|rights| rights.readable(&who.sub, &first_levels))
+            .unwrap_or_default()
     }
 
     /// How often a scope was found ready, since this decision point was made.
@@ -189,31 +193,31 @@ impl Pdp {
     }
 
     /// Writes whatever the policies can tell this item by.
-    fn project(&self, item: &Item, topic: &Topic, key: &mut Vec<u8>) {
+    fn project(&self, resource: &Resource<'_>, key: &mut Vec<u8>) {
         key.clear();
-        for branch in self.index.branches_of(topic) {
+        for branch in self.index.branches_of(resource.topic) {
             key.extend(branch.number.to_be_bytes());
         }
         // No branch has this number: it ends the list.
         key.extend(u32::MAX.to_be_bytes());
         for attribute in &self.attributes {
-            attribute.write(item, topic, key);
+            attribute.write(resource, key);
         }
     }
 
     fn evaluate<'r>(
         &self,
-        item: &Item,
-        topic: &Topic,
+        resource: &Resource<'_>,
         rules: impl Iterator<Item = &'r Rule>,
     ) -> Result<Arc<ScopeSpec>, Withheld> {
         let failed = |error: &dyn fmt::Display| Withheld { reason: WithheldReason::Failed(error.to_string().into()) };
-        let Remainder { app, user, terms } = Remainder::of(item, topic, rules).map_err(|error| failed(&error))?;
+        let Remainder { app, user, terms } =
+            Remainder::of(resource, &self.set.schema, rules).map_err(|error| failed(&error))?;
         if app.text.is_empty() && user.text.is_empty() {
             return Err(Withheld { reason: WithheldReason::NobodyMayRead });
         }
-        let (obligations, suite, life_ms) = (terms.obligations, terms.suite(), terms.life_ms());
-        let id = scope_id(&self.realm, &app.text, &user.text, obligations, suite, life_ms);
+        let (suite, life_ms, obligations) = (terms.suite(), terms.life_ms(), terms.obligations);
+        let id = scope_id(&self.realm, &app.text, &user.text, &obligations, suite, life_ms);
         if let Some(spec) = self.specs.get(&id) {
             return Ok(spec);
         }
@@ -243,22 +247,27 @@ struct Remainder {
 }
 
 impl Remainder {
-    fn of<'r>(item: &Item, topic: &Topic, rules: impl Iterator<Item = &'r Rule>) -> Result<Self, Failure> {
-        let Vocabulary { schema, item: name, .. } = Vocabulary::get();
+    fn of<'r>(
+        resource: &Resource<'_>,
+        schema: &Schema,
+        rules: impl Iterator<Item = &'r Rule>,
+    ) -> Result<Self, Failure> {
         let rules: HashMap<&PolicyId, &Rule> = rules.map(|rule| (rule.policy.id(), rule)).collect();
         let policies = cedar_policy::PolicySet::from_policies(rules.values().map(|rule| rule.policy.clone()))?;
-        let attributes = item::attributes(item, topic).into_iter().map(|(name, value)| (name.into(), value)).collect();
-        let (ancestors, tags) = (item::ancestors(topic), BTreeMap::new());
-        let item = PartialEntity::new(name.clone(), Some(attributes), Some(ancestors), Some(tags), schema)?;
+        let attributes = item::attributes(resource, schema).into_iter().map(|(name, value)| (name.into(), value));
+        let (ancestors, tags) = (item::ancestors(resource.topic), item::tags(resource.marks).collect());
+        let (name, schema) = (Vocabulary::get().item.clone(), schema.cedar());
+        let item = PartialEntity::new(name, Some(attributes.collect()), Some(ancestors), Some(tags), schema)?;
         let entities = PartialEntities::from_partial_entities([item], schema)?;
         let mut terms = Terms::default();
-        let app = Self::residual(ReaderKind::App, &policies, &entities, &rules, &mut terms)?;
-        let user = Self::residual(ReaderKind::User, &policies, &entities, &rules, &mut terms)?;
+        let app = Self::residual(ReaderKind::App, schema, &policies, &entities, &rules, &mut terms)?;
+        let user = Self::residual(ReaderKind::User, schema, &policies, &entities, &rules, &mut terms)?;
         Ok(Self { app, user, terms })
     }
 
     fn residual(
         kind: ReaderKind,
+        schema: &cedar_policy::Schema,
         policies: &cedar_policy::PolicySet,
         entities: &PartialEntities,
         rules: &HashMap<&PolicyId, &Rule>,
@@ -267,8 +276,8 @@ impl Remainder {
         let vocabulary = Vocabulary::get();
         let reader = PartialEntityUid::new(vocabulary.reader_type(kind).clone(), None);
         let item = PartialEntityUid::from_concrete(vocabulary.item.clone());
-        let request = PartialRequest::new(reader, vocabulary.receive.clone(), item, None, &vocabulary.schema)?;
-        let response = policies.tpe(&request, entities, &vocabulary.schema)?;
+        let request = PartialRequest::new(reader, vocabulary.receive.clone(), item, None, schema)?;
+        let response = policies.tpe(&request, entities, schema)?;
         let mut residual = Residual::default();
         for policy in response.policies() {
             let rule = rules.get(policy.id()).ok_or("a residual of a policy that was not asked")?;
@@ -277,7 +286,7 @@ impl Remainder {
                 return Err("a residual that is not one condition".into());
             };
             if residual.add(rule.effect(), condition) {
-                *terms = terms.union(rule.terms);
+                terms.add(&rule.terms);
             }
         }
         Ok(residual.finish()?)

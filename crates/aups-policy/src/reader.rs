@@ -1,9 +1,13 @@
 //! The reader and its request as a policy sees them.
 
-use crate::vocabulary::Vocabulary;
-use aups_core::{Principal, UnixMillis};
+use crate::{schema::Schema, vocabulary::Vocabulary};
+use aups_core::{AttributeValue, Attributes, Principal, UnixMillis};
 use cedar_policy::{Context, Entities, Entity, Request, RestrictedExpression};
-use std::{error::Error, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    error::Error,
+    net::IpAddr,
+};
 
 /// What is known of a key request besides who makes it. A rule about context binds whenever a key is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,30 +21,50 @@ pub struct RequestContext {
 /// Cedar's own errors are kept as text: what matters is that there was one, and what it said.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// The reader with its attributes, in every group that it is in.
-pub(crate) fn entity(who: &Principal) -> Result<Entity, Failure> {
+/// The reader with its attributes, in every group that it is in. Under a schema, without the attributes that it lacks: no
+/// policy under it can ask for them.
+pub(crate) fn entity(who: &Principal, schema: Option<&Schema>) -> Result<Entity, Failure> {
     let vocabulary = Vocabulary::get();
-    let texts = |set: &std::collections::BTreeSet<String>| {
-        RestrictedExpression::new_set(set.iter().map(|text| RestrictedExpression::new_string(text.clone())))
-    };
-    let attributes = [
-        ("roles".to_owned(), texts(&who.attributes.roles)),
-        ("org".to_owned(), RestrictedExpression::new_string(who.attributes.org.clone())),
-        ("clearance".to_owned(), RestrictedExpression::new_long(who.attributes.clearance)),
-        ("purposes".to_owned(), texts(&who.attributes.purposes)),
+    let Attributes { roles, org, clearance, purposes, tags, further } = &who.attributes;
+    let declared = |name: &str| schema.is_none_or(|schema| schema.extension().reader.contains_key(name));
+    let shipped = [
+        ("roles".to_owned(), texts(roles)),
+        ("org".to_owned(), text(org)),
+        ("clearance".to_owned(), RestrictedExpression::new_long(*clearance)),
+        ("purposes".to_owned(), texts(purposes)),
     ];
-    let groups = who.groups.iter().map(|group| vocabulary.group(group.as_str())).collect();
+    let further = further.iter().filter(|(name, _)| declared(name)).map(|(name, value)| {
+        let value = match value {
+            AttributeValue::Truth(truth) => RestrictedExpression::new_bool(*truth),
+            AttributeValue::Number(number) => RestrictedExpression::new_long(*number),
+            AttributeValue::Text(of) => text(of),
+            AttributeValue::Texts(of) => texts(of),
+        };
+        (name.clone(), value)
+    });
+    let groups = who.groups.iter().map(|group| vocabulary.group(group.as_str()));
+    let tags = tags.iter().map(|(name, of)| (name.clone(), text(of)));
     let name = vocabulary.reader(who.kind, who.sub.as_str());
-    Ok(Entity::new(name, attributes.into_iter().collect(), groups)?)
+    // What ships comes last: nothing that a record says under the same name stands in its place.
+    Ok(Entity::new_with_tags(name, further.chain(shipped).collect::<HashMap<_, _>>(), groups, tags)?)
 }
 
-/// The reader alone: for questions in which the item is unknown or has been evaluated away.
-pub(crate) fn entities(who: &Principal) -> Result<Entities, Failure> {
-    Ok(Entities::from_entities([entity(who)?], Some(&Vocabulary::get().schema))?)
+fn text(of: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(of.to_owned())
+}
+
+fn texts(of: &BTreeSet<String>) -> RestrictedExpression {
+    RestrictedExpression::new_set(of.iter().map(|member| text(member)))
+}
+
+/// The reader alone: for questions in which the item is unknown or has been evaluated away. Without a schema for residuals,
+/// which may have been made under another one: what the reader lacks fails where it is asked for.
+pub(crate) fn entities(who: &Principal, schema: Option<&Schema>) -> Result<Entities, Failure> {
+    Ok(Entities::from_entities([entity(who, schema)?], schema.map(Schema::cedar))?)
 }
 
 /// The question whether the reader may receive the item.
-pub(crate) fn request(who: &Principal, context: &RequestContext) -> Result<Request, Failure> {
+pub(crate) fn request(who: &Principal, context: &RequestContext, schema: Option<&Schema>) -> Result<Request, Failure> {
     let vocabulary = Vocabulary::get();
     let at = context.at.map(|at| ("at".to_owned(), RestrictedExpression::new_datetime(at.to_string())));
     // An IPv4 address that came over an IPv6 socket is still the IPv4 address that policies name.
@@ -49,7 +73,7 @@ pub(crate) fn request(who: &Principal, context: &RequestContext) -> Result<Reque
     let context = Context::from_pairs(at.into_iter().chain(address))?;
     let reader = vocabulary.reader(who.kind, who.sub.as_str());
     let (action, item) = (vocabulary.receive.clone(), vocabulary.item.clone());
-    Ok(Request::new(reader, action, item, context, Some(&vocabulary.schema))?)
+    Ok(Request::new(reader, action, item, context, schema.map(Schema::cedar))?)
 }
 
 /// Whatever decides an answer, byte for byte: a key for caches.
@@ -71,6 +95,26 @@ pub(crate) fn fingerprint(who: &Principal) -> Vec<u8> {
     text(&who.groups.len().to_string());
     for group in &who.groups {
         text(group.as_str());
+    }
+    text(&who.attributes.tags.len().to_string());
+    for (name, of) in &who.attributes.tags {
+        text(name);
+        text(of);
+    }
+    text(&who.attributes.further.len().to_string());
+    for (name, value) in &who.attributes.further {
+        text(name);
+        match value {
+            AttributeValue::Truth(truth) => text(if *truth { "true" } else { "false" }),
+            AttributeValue::Number(number) => text(&number.to_string()),
+            AttributeValue::Text(of) => text(&format!("\"{of}")),
+            AttributeValue::Texts(members) => {
+                text(&format!("[{}", members.len()));
+                for member in members {
+                    text(member);
+                }
+            }
+        }
     }
     key.extend(who.attributes.clearance.to_be_bytes());
     key

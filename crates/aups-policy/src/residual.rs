@@ -51,7 +51,7 @@ impl Residuals {
         let kept = self.parsed.get(&key).map(Ok);
         let policies =
             kept.unwrap_or_else(|| parse(spec, who.kind).map(|parsed| self.parsed.keep(key, parsed.into())))?;
-        let (request, entities) = (reader::request(who, context)?, reader::entities(who)?);
+        let (request, entities) = (reader::request(who, context, None)?, reader::entities(who, None)?);
         let response = self.authorizer.is_authorized(&request, &policies, &entities);
         let forbids = |line: &PolicyId| policies.policy(line).is_none_or(|policy| policy.effect() == Effect::Forbid);
         Ok(Decision::of(&response, forbids))

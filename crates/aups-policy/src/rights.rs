@@ -14,6 +14,7 @@ use crate::{
     admission::{Rule, conditions},
     outcome::Outcomes,
     reader::{self, Failure},
+    schema::Schema,
     vocabulary::{APP, GROUP, USER, Vocabulary, is_named},
 };
 use aups_core::{Filter, Principal, ReaderKind, Sub, Topic};
@@ -95,6 +96,7 @@ impl fmt::Display for Subtree {
 pub(crate) fn judge<'r>(
     who: &Principal,
     filter: &Filter,
+    schema: &Schema,
     rules: impl IntoIterator<Item = &'r Rule>,
 ) -> Result<FilterVerdict, Failure> {
     if let Some(verdict) = judge_by_name(&who.sub, filter) {
@@ -104,7 +106,7 @@ pub(crate) fn judge<'r>(
         Effect::Permit => rule.subtree.covers(filter),
         Effect::Forbid => rule.subtree.meets(filter),
     });
-    Ok(Rights::of(who, matter)?.judge(&who.sub, filter))
+    Ok(Rights::of(who, schema, matter)?.judge(&who.sub, filter))
 }
 
 /// What goes for every reader, whatever the policies.
@@ -137,16 +139,22 @@ pub(crate) struct Rights {
 
 impl Rights {
     /// By these policies. Cost: some 20 µs for each whose head lets the reader in.
-    pub(crate) fn of<'r>(who: &Principal, rules: impl IntoIterator<Item = &'r Rule>) -> Result<Self, Failure> {
+    pub(crate) fn of<'r>(
+        who: &Principal,
+        schema: &Schema,
+        rules: impl IntoIterator<Item = &'r Rule>,
+    ) -> Result<Self, Failure> {
         let vocabulary = Vocabulary::get();
+        let concrete = reader::entities(who, Some(schema))?;
+        let schema = schema.cedar();
         let rules = rules.into_iter().filter(|rule| lets_in(&rule.readers, who));
         let rules: BTreeMap<&PolicyId, &Rule> = rules.map(|rule| (rule.anywhere.id(), rule)).collect();
         let policies = PolicySet::from_policies(rules.values().map(|rule| rule.anywhere.clone()))?;
-        let entities = PartialEntities::from_concrete(reader::entities(who)?, &vocabulary.schema)?;
+        let entities = PartialEntities::from_concrete(concrete, schema)?;
         let reader = PartialEntityUid::from_concrete(vocabulary.reader(who.kind, who.sub.as_str()));
         let item = PartialEntityUid::new(vocabulary.item_type.clone(), None);
-        let request = PartialRequest::new(reader, vocabulary.receive.clone(), item, None, &vocabulary.schema)?;
-        let response = policies.tpe(&request, &entities, &vocabulary.schema)?;
+        let request = PartialRequest::new(reader, vocabulary.receive.clone(), item, None, schema)?;
+        let response = policies.tpe(&request, &entities, schema)?;
 
         let mut rights = Self::default();
         for policy in response.policies() {

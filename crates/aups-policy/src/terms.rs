@@ -1,20 +1,23 @@
 //! What a policy's annotations demand of the messages that it lets somebody read.
 
 use aups_core::{
-    Obligations, Suite,
+    Obligations, Redaction, Suite, Topic,
     limits::{KEY_LIFE_DEFAULT, KEY_LIFE_MIN, ROOT_PERIOD_DEFAULT},
+    topic::TopicError,
 };
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// Blocks to which a plaintext may be padded, in bytes.
 const PAD_BYTES: std::ops::RangeInclusive<u16> = 2..=4_096;
 /// Annotations that only describe.
 const DESCRIPTIVE: [&str; 4] = ["title", "description", "author", "reason"];
+/// Most redactions of one policy, and most topics that it notifies.
+pub(crate) const OBLIGATIONS_MAX: usize = 16;
 /// Longest name of a policy, in characters.
 pub(crate) const POLICY_NAME_CHARS_MAX: usize = 128;
 
 /// What the annotations of one policy, or of all that apply to an item, demand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) obligations: Obligations,
     suite: Option<Suite>,
@@ -57,7 +60,15 @@ impl Terms {
             }
             "obligation" => {
                 for obligation in value.split(',') {
-                    self.obligations = union(self.obligations, read_obligation(obligation.trim())?);
+                    self.read_obligation(obligation.trim())?;
+                }
+                let Obligations { redact, notify, .. } = &self.obligations;
+                if redact.len().max(notify.len()) > OBLIGATIONS_MAX {
+                    let message = format!("a policy redacts and notifies at most {OBLIGATIONS_MAX} places each");
+                    return Err((
+                        message,
+                        "redact what holds these members, or split the policy in several".to_owned(),
+                    ));
                 }
             }
             _ if DESCRIPTIVE.contains(&annotation) => {}
@@ -72,19 +83,38 @@ impl Terms {
         Ok(())
     }
 
-    /// What both demand: each obligation of either, the larger block, the shorter of the lives that are stated.
-    #[must_use]
-    pub(crate) fn union(self, other: Self) -> Self {
-        Self {
-            obligations: union(self.obligations, other.obligations),
-            // ChaCha20-Poly1305 is asked for on account of readers without AES instructions; AES-256-GCM is no more than
-            // the default. So the former wins, whatever the order.
-            suite: self.suite.max(other.suite),
-            life: match (self.life, other.life) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            },
+    fn read_obligation(&mut self, value: &str) -> Result<(), (String, String)> {
+        let obligations = &mut self.obligations;
+        match value.split_once(':') {
+            None if value == "sign" => obligations.sign = true,
+            Some(("pad", block)) => obligations.pad_bytes = obligations.pad_bytes.max(read_block(block)?),
+            Some(("redact", pointer)) => drop(obligations.redact.insert(read_redaction(pointer)?)),
+            Some(("notify", topic)) => drop(obligations.notify.insert(read_notified(topic)?)),
+            _ => {
+                let help = "the obligations are `sign`, `pad:<block>`, `redact:<JSON pointer>` and `notify:<topic>`, \
+                            separated by commas: `@obligation(\"sign, redact:/data/gps\")`";
+                return Err((format!("unknown obligation `{value}`"), help.to_owned()));
+            }
         }
+        Ok(())
+    }
+
+    /// Adds what another policy demands: each obligation of either, the larger block, the shorter of the lives that are
+    /// stated.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Obligations { sign, pad_bytes, redact, notify } = &other.obligations;
+        let obligations = &mut self.obligations;
+        obligations.sign |= sign;
+        obligations.pad_bytes = obligations.pad_bytes.max(*pad_bytes);
+        obligations.redact.extend(redact.iter().cloned());
+        obligations.notify.extend(notify.iter().cloned());
+        // ChaCha20-Poly1305 is asked for on account of readers without AES instructions; AES-256-GCM is no more than
+        // the default. So the former wins, whatever the order.
+        self.suite = self.suite.max(other.suite);
+        self.life = match (self.life, other.life) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
     }
 
     pub(crate) fn suite(&self) -> Suite {
@@ -96,10 +126,6 @@ impl Terms {
         // At most ROOT_PERIOD_DEFAULT.
         u64::try_from(self.life.unwrap_or(KEY_LIFE_DEFAULT).as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-fn union(one: Obligations, other: Obligations) -> Obligations {
-    Obligations { sign: one.sign || other.sign, pad_bytes: one.pad_bytes.max(other.pad_bytes) }
 }
 
 fn read_name(value: &str) -> Result<(), (String, String)> {
@@ -136,22 +162,32 @@ fn read_life(value: &str) -> Result<Duration, (String, String)> {
     }
 }
 
-fn read_obligation(value: &str) -> Result<Obligations, (String, String)> {
+fn read_block(block: &str) -> Result<u16, (String, String)> {
     let (least, most) = (PAD_BYTES.start(), PAD_BYTES.end());
-    let pad = value.strip_prefix("pad:").map(str::parse::<u16>);
-    match pad {
-        None if value == "sign" => Ok(Obligations { sign: true, pad_bytes: 0 }),
-        Some(Ok(pad_bytes)) if PAD_BYTES.contains(&pad_bytes) => Ok(Obligations { sign: false, pad_bytes }),
-        Some(_) => {
-            let help = format!("a block has {least} to {most} bytes: `@obligation(\"pad:256\")`");
-            Err((format!("`{value}` does not name a block"), help))
-        }
-        None => {
-            let help =
-                "the obligations are `sign` and `pad:<block>`, separated by commas: `@obligation(\"sign, pad:256\")`";
-            Err((format!("unknown obligation `{value}`"), help.to_owned()))
-        }
+    block.parse().ok().filter(|bytes| PAD_BYTES.contains(bytes)).ok_or_else(|| {
+        let help = format!("a block has {least} to {most} bytes: `@obligation(\"pad:256\")`");
+        (format!("`{block}` does not name a block"), help)
+    })
+}
+
+fn read_redaction(pointer: &str) -> Result<Redaction, (String, String)> {
+    let message = format!("`{pointer}` cannot be redacted");
+    pointer.parse().map_err(|error| (message, format!("{error}: `@obligation(\"redact:/data/gps\")`")))
+}
+
+fn read_notified(topic: &str) -> Result<Topic, (String, String)> {
+    let refused = |why: &dyn fmt::Display| {
+        (format!("`{topic}` cannot be notified"), format!("{why}: `@obligation(\"notify:alerts/hot\")`"))
+    };
+    let parsed: Topic = topic.parse().map_err(|error: TopicError| refused(&error))?;
+    let first = parsed.levels().next().unwrap_or_default();
+    if first.starts_with('$') {
+        return Err(refused(&"topics that start with $ belong to the broker"));
     }
+    if first == "aups" {
+        return Err(refused(&"topics below aups/ belong to the system"));
+    }
+    Ok(parsed)
 }
 
 #[cfg(test)]

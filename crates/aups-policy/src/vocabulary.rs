@@ -1,11 +1,8 @@
-//! The Cedar schema that ships, and the names that it gives to things.
+//! The names that every schema gives to things.
 
 use aups_core::ReaderKind;
-use cedar_policy::{EntityId, EntityTypeName, EntityUid, Schema, pst};
+use cedar_policy::{EntityId, EntityTypeName, EntityUid, pst};
 use std::sync::LazyLock;
-
-/// The Cedar schema: what a policy may ask about a reader, an item and a request.
-pub const SCHEMA: &str = include_str!("schema.cedarschema");
 
 pub(crate) const USER: &str = "User";
 pub(crate) const APP: &str = "App";
@@ -13,9 +10,8 @@ pub(crate) const GROUP: &str = "Group";
 pub(crate) const TOPIC: &str = "Topic";
 pub(crate) const ITEM: &str = "Item";
 
-/// The schema and the entities that every request names.
+/// The types and entities that requests name.
 pub(crate) struct Vocabulary {
-    pub(crate) schema: Schema,
     user: EntityTypeName,
     app: EntityTypeName,
     group: EntityTypeName,
@@ -35,10 +31,8 @@ impl Vocabulary {
 
     #[expect(clippy::expect_used, reason = "constant texts; every test of this crate parses them")]
     fn parse() -> Self {
-        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).expect("the schema that ships is valid");
         let named = |name: &str| -> EntityTypeName { name.parse().expect("a type of the schema") };
         Self {
-            schema,
             user: named(USER),
             app: named(APP),
             group: named(GROUP),

@@ -31,3 +31,12 @@ fn a_member_that_comes_twice_or_is_missing_is_refused() {
         assert!(serde_json::from_str::<Item>(&text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn marks_that_are_not_there_are_not_written() {
+    assert_eq!(serde_json::to_string(&Marks::default()).unwrap(), "{}");
+    let json = r#"{"labels":["calibrated"],"tags":{"owner":"acme"}}"#;
+    let marks: Marks = serde_json::from_str(json).unwrap();
+    assert_eq!(serde_json::to_string(&marks).unwrap(), json);
+    assert!(serde_json::from_str::<Marks>(r#"{"label":["calibrated"]}"#).is_err());
+}

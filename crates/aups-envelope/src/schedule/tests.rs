@@ -89,18 +89,29 @@ fn every_term_changes_the_commitment() {
 fn every_member_of_a_scope_changes_its_id_and_none_runs_into_the_next() {
     let realm = RealmId::from_bytes([9; 32]);
     let none = Obligations::default();
-    let id = |app, user, obligations, suite, life| scope_id(&realm, app, user, obligations, suite, life);
+    let id = |app, user, obligations: &Obligations, suite, life| scope_id(&realm, app, user, obligations, suite, life);
+    let obliged = |sign, pad_bytes, redact: &[&str], notify: &[&str]| Obligations {
+        sign,
+        pad_bytes,
+        redact: redact.iter().map(|pointer| pointer.parse().unwrap()).collect(),
+        notify: notify.iter().map(|topic| topic.parse().unwrap()).collect(),
+    };
     let all = [
-        id("ab", "c", none, Suite::Aes256Gcm, 1_000),
-        id("a", "bc", none, Suite::Aes256Gcm, 1_000),
-        id("abc", "", none, Suite::Aes256Gcm, 1_000),
-        id("c", "ab", none, Suite::Aes256Gcm, 1_000),
-        id("ab", "c", Obligations { sign: true, pad_bytes: 0 }, Suite::Aes256Gcm, 1_000),
-        id("ab", "c", Obligations { sign: false, pad_bytes: 1 }, Suite::Aes256Gcm, 1_000),
-        id("ab", "c", Obligations { sign: false, pad_bytes: 256 }, Suite::Aes256Gcm, 1_000),
-        id("ab", "c", none, Suite::ChaCha20Poly1305, 1_000),
-        id("ab", "c", none, Suite::Aes256Gcm, 1_001),
-        scope_id(&RealmId::from_bytes([8; 32]), "ab", "c", none, Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &none, Suite::Aes256Gcm, 1_000),
+        id("a", "bc", &none, Suite::Aes256Gcm, 1_000),
+        id("abc", "", &none, Suite::Aes256Gcm, 1_000),
+        id("c", "ab", &none, Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &obliged(true, 0, &[], &[]), Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &obliged(false, 1, &[], &[]), Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &obliged(false, 256, &[], &[]), Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &none, Suite::ChaCha20Poly1305, 1_000),
+        id("ab", "c", &none, Suite::Aes256Gcm, 1_001),
+        scope_id(&RealmId::from_bytes([8; 32]), "ab", "c", &none, Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &obliged(false, 0, &["/data/a"], &[]), Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &obliged(false, 0, &["/data/a", "/data/b"], &[]), Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &obliged(false, 0, &["/data/a/data/b"], &[]), Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &obliged(false, 0, &[], &["/data/a"]), Suite::Aes256Gcm, 1_000),
+        id("ab", "c", &obliged(false, 0, &["/data/a"], &["/data/b"]), Suite::Aes256Gcm, 1_000),
     ];
     let distinct: std::collections::BTreeSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len());
@@ -109,7 +120,15 @@ fn every_member_of_a_scope_changes_its_id_and_none_runs_into_the_next() {
 #[test]
 fn a_scope_id_is_sha256_over_length_prefixed_members() {
     let realm = RealmId::from_bytes([9; 32]);
-    let obligations = Obligations { sign: true, pad_bytes: 0x0102 };
+    let texts = Obligations {
+        redact: ["/data/b".parse().unwrap(), "/data/a".parse().unwrap()].into(),
+        notify: ["t".parse().unwrap()].into(),
+        ..Obligations::default()
+    };
+    let written = b"\0\0\0r\0\0\0\x07/data/ar\0\0\0\x07/data/bn\0\0\0\x01t";
+    assert_eq!(obligations_member(&texts), written);
+
+    let obligations = Obligations { sign: true, pad_bytes: 0x0102, ..Obligations::default() };
     let mut bytes = Vec::new();
     for member in
         [&b"aups/1 scope"[..], &[1], &[9; 32], b"app", b"user", &[1, 1, 2], &[2], &[3], &[0, 0, 0, 0, 0, 0, 3, 0xe8]]
@@ -118,7 +137,7 @@ fn a_scope_id_is_sha256_over_length_prefixed_members() {
         bytes.extend_from_slice(member);
     }
     assert_eq!(
-        scope_id(&realm, "app", "user", obligations, Suite::ChaCha20Poly1305, 1_000).as_bytes(),
+        scope_id(&realm, "app", "user", &obligations, Suite::ChaCha20Poly1305, 1_000).as_bytes(),
         &sha256(&[&bytes])
     );
 }

@@ -83,6 +83,10 @@ pub(crate) struct ScopeIdCase {
     pub(crate) user: String,
     pub(crate) sign: bool,
     pub(crate) pad_bytes: u16,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) redact: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notify: Vec<String>,
     pub(crate) suite: u8,
     pub(crate) life_ms: u64,
     pub(crate) scope_id: String,

@@ -147,9 +147,14 @@ fn key_schedule() {
 #[test]
 fn scope_id() {
     for case in File::<ScopeIdCase>::read("scope-id").unwrap().cases {
-        let obligations = Obligations { sign: case.sign, pad_bytes: case.pad_bytes };
+        let obligations = Obligations {
+            sign: case.sign,
+            pad_bytes: case.pad_bytes,
+            redact: case.redact.iter().map(|pointer| pointer.parse().unwrap()).collect(),
+            notify: case.notify.iter().map(|topic| topic.parse().unwrap()).collect(),
+        };
         let (realm, suite) = (case.realm.parse().unwrap(), Suite::try_from(case.suite).unwrap());
-        let id = schedule::scope_id(&realm, &case.app, &case.user, obligations, suite, case.life_ms);
+        let id = schedule::scope_id(&realm, &case.app, &case.user, &obligations, suite, case.life_ms);
         assert_eq!(id.to_string(), case.scope_id, "{}", case.name);
     }
 }

@@ -150,6 +150,8 @@ fn a_record_whose_terms_were_changed_is_refused() {
         ("app", "permit(principal, action, resource);".into()),
         ("user", "permit(principal, action, resource);".into()),
         ("obligations", serde_json::json!({"sign": false, "pad_bytes": 32})),
+        ("obligations", serde_json::json!({"sign": true, "pad_bytes": 32, "redact": ["/data/gps"]})),
+        ("obligations", serde_json::json!({"sign": true, "pad_bytes": 32, "notify": ["alerts"]})),
         ("suite", 2.into()),
         ("lifeMs", 1_000.into()),
     ] {

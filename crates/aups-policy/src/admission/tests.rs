@@ -192,9 +192,9 @@ fn the_deepest_policies_that_are_admitted_can_be_evaluated_on_a_small_stack() {
         let evaluate = move || {
             let pdp = crate::fixtures::pdp(&source);
             let sample = crate::fixtures::Sample::new("a");
-            let spec = pdp.scope(&sample.item, &sample.topic).unwrap();
+            let spec = pdp.scope(&sample.resource()).unwrap();
             let who = crate::fixtures::user("alice");
-            let decision = pdp.decide(&who, &sample.item, &sample.topic, &crate::RequestContext::default());
+            let decision = pdp.decide(&who, &sample.resource(), &crate::RequestContext::default());
             let residuals = crate::Residuals::new(1);
             assert_eq!(residuals.satisfies(&spec, &who, &crate::RequestContext::default()).allow, decision.allow);
             assert_eq!(decision.errors, Vec::<String>::new());

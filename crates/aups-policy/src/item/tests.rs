@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::Sample;
+use crate::fixtures::{Sample, extended_schema};
 use std::collections::BTreeSet;
 
 #[test]
@@ -69,7 +69,7 @@ fn attributes_have_the_names_of_the_schema() {
     let sample = Sample::new("a/b/c/d/e/f/g/h");
     let entity = cedar_policy::Entity::new(
         Vocabulary::get().item.clone(),
-        attributes(&sample.item, &sample.topic),
+        attributes(&sample.resource(), &Schema::shipped()),
         ancestors(&sample.topic),
     )
     .unwrap();
@@ -82,13 +82,13 @@ fn attributes_have_the_names_of_the_schema() {
         }
     }
     assert_eq!(names, ATTRIBUTES.iter().map(|(path, _)| path.join(".")).collect());
-    cedar_policy::Entities::from_entities([entity], Some(&Vocabulary::get().schema)).expect("as the schema demands");
+    cedar_policy::Entities::from_entities([entity], Some(Schema::shipped().cedar())).expect("as the schema demands");
 }
 
 #[test]
 fn absent_levels_and_values_are_absent() {
     let sample = Sample::new("a/b").value("\"text\"");
-    let attributes = attributes(&sample.item, &sample.topic);
+    let attributes = attributes(&sample.resource(), &Schema::shipped());
     assert!(
         attributes.contains_key("level1") && !attributes.contains_key("level2") && !attributes.contains_key("value")
     );
@@ -96,10 +96,11 @@ fn absent_levels_and_values_are_absent() {
 
 #[test]
 fn an_access_reads_the_attributes_below_its_path() {
-    let read = |path: &[&str]| Attribute::read_by(path).collect::<Vec<_>>();
+    let read = |path: &[&str]| Attribute::read_by(path, &extended_schema());
     assert_eq!(read(&["source", "nodeId"]), [Attribute::NodeId]);
     assert_eq!(read(&["value"]), [Attribute::Value]);
     assert_eq!(read(&["quality"]).len(), 4, "a record compared as a whole");
+    assert_eq!(read(&["room"]), [Attribute::Further("room".into(), AttributeType::String)]);
     assert_eq!(read(&["unheard-of"]), []);
 }
 
@@ -108,7 +109,7 @@ fn keys_tell_values_apart_and_not_from_their_neighbours() {
     let key = |sample: &Sample| {
         let mut key = Vec::new();
         for (_, attribute) in &ATTRIBUTES {
-            attribute.write(&sample.item, &sample.topic, &mut key);
+            attribute.write(&sample.resource(), &mut key);
         }
         key
     };
@@ -124,8 +125,56 @@ fn keys_tell_values_apart_and_not_from_their_neighbours() {
         sample.clone().registered(false),
         sample.clone().topic("a/b/"),
         sample.clone().topic("a"),
+        sample.clone().label("calibrated"),
     ] {
         assert_ne!(key(&sample), key(&other), "{other:?}");
     }
     assert_ne!(key(&sample.clone().node("ab").kind("c")), key(&sample.node("a").kind("bc")));
+}
+
+#[test]
+fn a_member_of_the_data_is_an_attribute_if_it_has_the_declared_type() {
+    let value = |sample: Sample, name: &str, of_type| {
+        Attribute::Further(name.into(), of_type).of(&sample.resource()).map(|value| format!("{:?}", value.expression()))
+    };
+    let member = |json: &str| Sample::new("a").member("m", json);
+    for (of_type, taken, refused) in [
+        (AttributeType::String, "\"a\\u00e9\"", &["1", "null", "[\"a\"]"][..]),
+        (AttributeType::Long, "-3", &["3.5", "9223372036854775808", "\"3\"", "true"]),
+        (AttributeType::Bool, "true", &["1", "\"true\"", "null"]),
+        (AttributeType::StringSet, "[\"b\",\"a\",\"b\"]", &["\"a\"", "[1]", "{}"]),
+        (AttributeType::Decimal, "3.5", &["\"3.5\"", "true", "1e99"]),
+    ] {
+        assert!(value(member(taken), "m", of_type).is_some(), "{taken}");
+        for json in refused {
+            assert_eq!(value(member(json), "m", of_type), None, "{of_type}: {json}");
+        }
+        assert_eq!(value(Sample::new("a"), "m", of_type), None, "absent");
+    }
+    let mut sample = Sample::new("a");
+    sample.item.data.unit = Some("Cel".into());
+    assert!(value(sample.clone(), "unit", AttributeType::String).is_some());
+    assert_eq!(value(sample, "unit", AttributeType::Long), None);
+}
+
+#[test]
+fn keys_tell_declared_members_and_tags_apart() {
+    let key = |attribute: Attribute, sample: &Sample| {
+        let mut key = Vec::new();
+        attribute.write(&sample.resource(), &mut key);
+        key
+    };
+    let member = |json: &str| Sample::new("a").member("m", json);
+    let kinds = |sample: &Sample| key(Attribute::Further("m".into(), AttributeType::StringSet), sample);
+    assert_eq!(kinds(&member(r#"["a","b"]"#)), kinds(&member(r#"["b","a","a"]"#)), "a set has no order");
+    assert_ne!(kinds(&member(r#"["a","b"]"#)), kinds(&member(r#"["ab"]"#)));
+    assert_ne!(kinds(&member("[]")), kinds(&Sample::new("a")));
+
+    let (one, other) = (Sample::new("a").tag("x", "1").tag("y", "2"), Sample::new("a").tag("x", "1").tag("y", "3"));
+    let tag = |name: &str| Attribute::Tag(name.into());
+    assert_eq!(key(tag("x"), &one), key(tag("x"), &other));
+    assert_ne!(key(tag("y"), &one), key(tag("y"), &other));
+    assert_ne!(key(tag("z"), &one), key(tag("z"), &one.clone().tag("z", "")));
+    assert_ne!(key(Attribute::EveryTag, &one), key(Attribute::EveryTag, &other));
+    assert_ne!(key(Attribute::EveryTag, &one), key(Attribute::EveryTag, &one.clone().tag("z", "")));
 }

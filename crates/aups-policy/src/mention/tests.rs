@@ -50,3 +50,19 @@ fn what_only_speaks_of_the_reader_mentions_nothing() {
         Mentions::default()
     );
 }
+
+#[test]
+fn tags_are_told_apart_by_name_where_the_policy_says_which() {
+    let tag = |name: &str| Attribute::Tag(name.into());
+    let found = mentions(
+        r#"permit(principal, action, resource) when { resource.hasTag("owner") && resource.getTag("owner") == principal.org }
+           unless { resource.hasTag("hidden") };"#,
+    );
+    assert_eq!(found.attributes.into_iter().collect::<Vec<_>>(), [tag("hidden"), tag("owner")]);
+    let found = mentions(
+        r"permit(principal, action, resource) when { resource.hasTag(principal.org) && resource.hasTag(resource.name) };",
+    );
+    assert_eq!(found.attributes.into_iter().collect::<Vec<_>>(), [Attribute::Name, Attribute::EveryTag]);
+    let found = mentions(r#"permit(principal, action, resource) when { principal.hasTag("owner") };"#);
+    assert_eq!(found, Mentions::default());
+}

@@ -4,11 +4,11 @@ use crate::fixtures::{REALM, Sample, With, app, pdp, set, user};
 mod properties;
 
 fn allowed(pdp: &Pdp, who: &Principal, sample: &Sample) -> bool {
-    pdp.decide(who, &sample.item, &sample.topic, &RequestContext::default()).allow
+    pdp.decide(who, &sample.resource(), &RequestContext::default()).allow
 }
 
 fn scope(pdp: &Pdp, sample: &Sample) -> Result<Arc<ScopeSpec>, Withheld> {
-    pdp.scope(&sample.item, &sample.topic)
+    pdp.scope(&sample.resource())
 }
 
 #[test]
@@ -16,10 +16,7 @@ fn without_policies_nobody_reads() {
     let pdp = Pdp::new(REALM, PolicySet::empty());
     let sample = Sample::new("a/b");
     assert_eq!(scope(&pdp, &sample), Err(Withheld { reason: WithheldReason::NobodyMayRead }));
-    assert_eq!(
-        pdp.decide(&user("alice"), &sample.item, &sample.topic, &RequestContext::default()),
-        Decision::default()
-    );
+    assert_eq!(pdp.decide(&user("alice"), &sample.resource(), &RequestContext::default()), Decision::default());
     assert!(!pdp.filter(&user("alice"), &"a/#".parse().unwrap()).is_accepted());
     assert!(pdp.readable(&user("alice")).is_empty());
 }
@@ -32,7 +29,7 @@ fn decisions_name_the_policies_that_made_them() {
         @id("never") forbid(principal, action, resource) when { principal.clearance < 0 };"#,
     );
     let sample = Sample::new("a/b");
-    let decide = |who: Principal| pdp.decide(&who, &sample.item, &sample.topic, &RequestContext::default());
+    let decide = |who: Principal| pdp.decide(&who, &sample.resource(), &RequestContext::default());
     assert_eq!(decide(user("alice").role("meteo").group("ops")).reasons, ["meteo", "ops"]);
     assert_eq!(decide(user("alice").role("meteo")).reasons, ["meteo"]);
     let forbidden = decide(user("alice").role("meteo").clearance(-1));

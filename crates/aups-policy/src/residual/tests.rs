@@ -3,7 +3,7 @@ use crate::fixtures::{REALM, Sample, With, app, pdp, user};
 use aups_core::{Obligations, Suite, UnixMillis};
 
 fn scope(policies: &str, sample: &Sample) -> Arc<ScopeSpec> {
-    pdp(policies).scope(&sample.item, &sample.topic).unwrap()
+    pdp(policies).scope(&sample.resource()).unwrap()
 }
 
 fn sample() -> Sample {
@@ -50,7 +50,11 @@ fn a_true_permit_absorbs_the_others_but_not_their_obligations() {
     let text =
         "forbid(principal, action, resource) when { principal.org == \"evil\" };\npermit(principal, action, resource);";
     assert_eq!((&*spec.app, &*spec.user), (text, text));
-    assert_eq!(spec.obligations, Obligations { sign: true, pad_bytes: 32 }, "of those that remain");
+    assert_eq!(
+        spec.obligations,
+        Obligations { sign: true, pad_bytes: 32, ..Obligations::default() },
+        "of those that remain"
+    );
     assert_eq!((spec.life_ms, spec.suite), (60_000, Suite::Aes256Gcm));
 }
 
@@ -70,7 +74,7 @@ fn a_scope_is_named_by_all_that_it_is() {
     let base = r"permit(principal, action, resource) when { principal.clearance > 3 };";
     let spec = scope(base, &sample());
     let named =
-        aups_envelope::schedule::scope_id(&REALM, &spec.app, &spec.user, spec.obligations, spec.suite, spec.life_ms);
+        aups_envelope::schedule::scope_id(&REALM, &spec.app, &spec.user, &spec.obligations, spec.suite, spec.life_ms);
     assert_eq!(spec.id, named);
     for annotation in
         ["@keylife(\"6m\")", "@obligation(\"sign\")", "@obligation(\"pad:16\")", "@suite(\"chacha20-poly1305\")"]
@@ -113,10 +117,10 @@ fn a_permit_that_fails_permits_nothing_and_a_forbid_that_fails_forbids() {
         format!("permit(principal, action, resource); forbid(principal, action, resource) when {{ {failing} }};");
     for (policies, allow) in [(permits, false), (also, true), (forbids, false)] {
         let pdp = pdp(&policies);
-        let Sample { item, topic } = sample();
-        let spec = pdp.scope(&item, &topic).unwrap();
+        let sample = sample();
+        let spec = pdp.scope(&sample.resource()).unwrap();
         let by_scope = Residuals::new(1).satisfies(&spec, &reader, &RequestContext::default());
-        let by_cedar = pdp.decide(&reader, &item, &topic, &RequestContext::default());
+        let by_cedar = pdp.decide(&reader, &sample.resource(), &RequestContext::default());
         assert_eq!((by_scope.allow, by_cedar.allow), (allow, allow), "{policies}");
         assert!(!by_scope.errors.is_empty() && !by_cedar.errors.is_empty());
     }
@@ -158,8 +162,7 @@ fn residuals_have_a_longest_length() {
     let long = "x".repeat(40_000);
     let policy = |n: usize| format!("permit(principal, action, resource) when {{ principal.org == \"{n}{long}\" }};\n");
     let policies = (0..7).map(policy).collect::<Vec<_>>().concat();
-    let Sample { item, topic } = sample();
-    let withheld = pdp(&policies).scope(&item, &topic).unwrap_err();
+    let withheld = pdp(&policies).scope(&sample().resource()).unwrap_err();
     assert!(withheld.to_string().contains("262144 bytes"), "{withheld}");
 }
 

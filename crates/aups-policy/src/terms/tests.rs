@@ -22,11 +22,49 @@ fn lives_are_whole_numbers_with_a_unit() {
 #[test]
 fn obligations_come_alone_or_as_a_list() {
     let obligations = |text| read("obligation", text).map(|terms| terms.obligations);
-    assert_eq!(obligations("sign"), Ok(Obligations { sign: true, pad_bytes: 0 }));
-    assert_eq!(obligations("pad:2"), Ok(Obligations { sign: false, pad_bytes: 2 }));
-    assert_eq!(obligations("sign, pad:256,pad:64"), Ok(Obligations { sign: true, pad_bytes: 256 }));
-    for text in ["", "sing", "sign,", "pad", "pad:", "pad:1", "pad:4097", "pad:x", "pad:70000", "Sign"] {
+    let obliged = |sign, pad_bytes| Obligations { sign, pad_bytes, ..Obligations::default() };
+    assert_eq!(obligations("sign"), Ok(obliged(true, 0)));
+    assert_eq!(obligations("pad:2"), Ok(obliged(false, 2)));
+    assert_eq!(obligations("sign, pad:256,pad:64"), Ok(obliged(true, 256)));
+    let all = obligations("redact:/data/gps/lon, notify:alerts/hot,redact:/data/gps/lat,sign").unwrap();
+    let texts = Obligations {
+        redact: ["/data/gps/lat".parse().unwrap(), "/data/gps/lon".parse().unwrap()].into(),
+        notify: ["alerts/hot".parse().unwrap()].into(),
+        ..obliged(true, 0)
+    };
+    assert_eq!(all, texts);
+    for text in ["", "sing", "sign,", "sign:", "pad", "pad:", "pad:1", "pad:4097", "pad:x", "pad:70000", "Sign"] {
         assert!(obligations(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_redacted_or_notified_is_refused_with_the_reason() {
+    for (text, told) in [
+        ("redact", "unknown obligation `redact`"),
+        ("redact:", "points below /data"),
+        ("redact:/source/nodeId", "points below /data"),
+        ("redact:/data/value", "no item without"),
+        ("redact:/data/a~2", "~ is written ~0"),
+        ("notify:", "at least one character"),
+        ("notify:alerts/#", "neither in a topic name"),
+        ("notify:aups/alerts", "belong to the system"),
+        ("notify:aups", "belong to the system"),
+        ("notify:$SYS/alerts", "belong to the broker"),
+        ("log:alerts", "the obligations are `sign`, `pad:<block>`, `redact:<JSON pointer>` and `notify:<topic>`"),
+    ] {
+        let faults = read("obligation", text).unwrap_err();
+        assert!(format!("{} {}", faults[0].message, faults[0].help).contains(told), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn one_policy_redacts_and_notifies_a_bounded_number_of_places() {
+    let list = |of: &str, count| (0..count).map(|n| format!("{of}{n}")).collect::<Vec<_>>().join(",");
+    for of in ["redact:/data/m", "notify:t"] {
+        assert!(read("obligation", &list(of, OBLIGATIONS_MAX)).is_ok());
+        let faults = read("obligation", &list(of, OBLIGATIONS_MAX + 1)).unwrap_err();
+        assert!(faults[0].message.contains("at most 16"), "{faults:?}");
     }
 }
 
@@ -52,12 +90,28 @@ fn every_fault_of_a_policy_is_told() {
 fn a_union_has_each_obligation_the_larger_block_and_the_shortest_stated_life() {
     let terms = |annotations: &[(&'static str, &'static str)]| Terms::read(annotations.iter().copied()).unwrap();
     let none = Terms::default();
-    let one = terms(&[("keylife", "1h"), ("obligation", "sign, pad:64"), ("suite", "aes-256-gcm")]);
-    let two = terms(&[("keylife", "2h"), ("obligation", "pad:256"), ("suite", "chacha20-poly1305")]);
+    let one = terms(&[
+        ("keylife", "1h"),
+        ("obligation", "sign, pad:64, redact:/data/a, redact:/data/b, notify:a"),
+        ("suite", "aes-256-gcm"),
+    ]);
+    let two = terms(&[
+        ("keylife", "2h"),
+        ("obligation", "pad:256, redact:/data/b, notify:b, notify:a"),
+        ("suite", "chacha20-poly1305"),
+    ]);
     assert_eq!((none.life_ms(), none.suite()), (300_000, Suite::Aes256Gcm));
-    assert_eq!(none.union(one).life_ms(), 3_600_000, "a policy that says nothing asks for nothing");
-    for union in [one.union(two), two.union(one), none.union(one).union(two)] {
-        assert_eq!(union.obligations, Obligations { sign: true, pad_bytes: 256 });
+    let union = |of: &[&Terms]| {
+        of.iter().fold(none.clone(), |mut union, terms| {
+            union.add(terms);
+            union
+        })
+    };
+    assert_eq!(union(&[&one]).life_ms(), 3_600_000, "a policy that says nothing asks for nothing");
+    for union in [union(&[&one, &two]), union(&[&two, &one]), union(&[&none, &one, &none, &two])] {
+        let obligations = &union.obligations;
+        assert_eq!((obligations.sign, obligations.pad_bytes), (true, 256));
+        assert_eq!((obligations.redact.len(), obligations.notify.len()), (2, 2), "those of both");
         assert_eq!((union.life_ms(), union.suite()), (3_600_000, Suite::ChaCha20Poly1305));
     }
 }

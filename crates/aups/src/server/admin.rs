@@ -113,7 +113,7 @@ impl From<RegistryError> for Refused {
             RegistryError::Unknown { .. } => Problem::new(404, "unknown", "Not registered", detail),
             RegistryError::GroupCycle { .. } => Problem::new(409, "group-cycle", "Group would hold itself", detail),
             RegistryError::GroupInUse { .. } => Problem::new(409, "group-in-use", "Group is in use", detail),
-            RegistryError::Attributes(_) => {
+            RegistryError::Attributes(_) | RegistryError::Attribute(_) => {
                 Problem::new(400, "malformed-attribute", "Malformed attribute", detail).member("attrs")
             }
             RegistryError::Full => Problem::new(409, "registry-full", "Too many readers", detail),

@@ -5,7 +5,7 @@
 //! Version 0 is the empty set that every realm starts with: nobody reads. It is never stored.
 
 use aups_core::{Clock, RealmId, UnixMillis};
-use aups_policy::{Pdp, PolicyError, PolicySet};
+use aups_policy::{Pdp, PolicyError, PolicySet, Schema};
 use aups_store::{Change, Expect, Store, StoreError, Versioned};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -117,6 +117,11 @@ impl Policies {
     /// The decision point of the active version, and of every later one.
     pub(crate) fn decisions(&self) -> watch::Receiver<Arc<Pdp>> {
         self.decisions.subscribe()
+    }
+
+    /// The schema that the active version was admitted under.
+    pub(crate) fn schema(&self) -> Schema {
+        self.decisions.borrow().set().schema().clone()
     }
 
     /// The active version.

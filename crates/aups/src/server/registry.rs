@@ -6,6 +6,7 @@
 use aups_core::{Attributes, Clock, GroupName, Principal, ReaderKind, Sub, UnixMillis};
 use aups_envelope::{Secret, VerifyingKey, b64, constant_time_eq, kem::KemPublicKey, sha256};
 use aups_nos::{Reader, ReaderKeys, Readers};
+use aups_policy::{AttributeError, Schema};
 use aups_store::{Change, Expect, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -40,6 +41,8 @@ pub(crate) enum RegistryError {
     Token,
     #[error("an attribute is not as the schema has it: {0}")]
     Attributes(serde_json::Error),
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
     #[error("the registration could not be stored")]
     Store(#[from] StoreError),
     #[error("the stored registration `{key}` cannot be read")]
@@ -172,7 +175,9 @@ impl Registry {
         sub: Sub,
         attrs: Attributes,
         groups: BTreeSet<GroupName>,
+        schema: &Schema,
     ) -> Result<(ReaderRecord, IssuedToken), RegistryError> {
+        schema.check_attributes(&attrs)?;
         let _change = self.changes.lock().await;
         {
             let state = self.read();
@@ -211,10 +216,12 @@ impl Registry {
         kind: ReaderKind,
         sub: &Sub,
         change: ReaderChange,
+        schema: &Schema,
     ) -> Result<ReaderRecord, RegistryError> {
         let _change = self.changes.lock().await;
         let mut record = self.get(kind, sub)?;
         record.attrs = merge(&record.attrs, change.attrs).map_err(RegistryError::Attributes)?;
+        schema.check_attributes(&record.attrs)?;
         if let Some(groups) = change.groups {
             self.read().known_groups(&groups)?;
             record.groups = groups;

@@ -154,7 +154,7 @@ fn contexts() -> [RequestContext; 3] {
 
 /// The scope with every policy asked and nothing kept.
 fn plain_scope(pdp: &Pdp, sample: &Sample) -> Result<Arc<ScopeSpec>, Withheld> {
-    pdp.evaluate(&sample.item, &sample.topic, pdp.set.rules.iter())
+    pdp.evaluate(&sample.resource(), pdp.set.rules.iter())
 }
 
 proptest! {
@@ -172,7 +172,7 @@ proptest! {
             let mut audience = Vec::new();
             for who in readers() {
                 for context in contexts() {
-                    let by_cedar = pdp.decide(&who, &sample.item, &sample.topic, &context);
+                    let by_cedar = pdp.decide(&who, &sample.resource(), &context);
                     let by_scope = spec.as_ref().map(|spec| residuals.satisfies(spec, &who, &context)).unwrap_or_default();
                     prop_assert_eq!(by_cedar.allow, by_scope.allow, "{:?}\n{:?}\n{:?}\n{:?} {:?}", who, sample, spec, by_cedar, by_scope);
                     audience.push(by_cedar.allow);
@@ -211,7 +211,7 @@ proptest! {
             for sample in samples() {
                 let verdict = pdp.filter(&who, &sample.topic.as_str().parse().unwrap());
                 for context in contexts() {
-                    let decision = pdp.decide(&who, &sample.item, &sample.topic, &context);
+                    let decision = pdp.decide(&who, &sample.resource(), &context);
                     prop_assert!(!decision.allow || verdict.is_accepted(), "{:?} {} {:?}", who, sample.topic, verdict);
                 }
             }

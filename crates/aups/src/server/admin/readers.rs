@@ -93,7 +93,7 @@ async fn add(
     request: Request,
 ) -> Result<(StatusCode, Json<WithToken>), Refused> {
     let body: Add = read_json(request).await?;
-    let added = admin.registry.add(kind, body.sub, body.attrs, body.groups).await?;
+    let added = admin.registry.add(kind, body.sub, body.attrs, body.groups, &admin.policies.schema()).await?;
     tell(&note, &added.0);
     Ok((StatusCode::CREATED, with_token(&admin, added)))
 }
@@ -116,7 +116,7 @@ async fn change(
 ) -> Result<Json<View>, Refused> {
     let sub: Sub = name(&sub)?;
     let change: ReaderChange = read_json(request).await?;
-    let record = admin.registry.change(kind, &sub, change).await?;
+    let record = admin.registry.change(kind, &sub, change, &admin.policies.schema()).await?;
     tell(&note, &record);
     admin.sessions.end(sub.as_str()).await;
     Ok(Json(record.into()))

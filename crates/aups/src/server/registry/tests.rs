@@ -25,7 +25,11 @@ async fn realm() -> Realm {
 
 impl Realm {
     async fn add(&self, name: &str) -> IssuedToken {
-        self.registry.add(ReaderKind::User, sub(name), Attributes::default(), BTreeSet::new()).await.unwrap().1
+        self.registry
+            .add(ReaderKind::User, sub(name), Attributes::default(), BTreeSet::new(), &Schema::shipped())
+            .await
+            .unwrap()
+            .1
     }
     async fn enrol(&self, token: &IssuedToken, password: &str) -> Result<ReaderRecord, RegistryError> {
         let kem = Kem::X25519.generate().public();
@@ -40,7 +44,10 @@ impl Realm {
 async fn a_name_is_taken_once_across_users_and_apps() {
     let realm = realm().await;
     realm.add("alice").await;
-    let again = realm.registry.add(ReaderKind::App, sub("alice"), Attributes::default(), BTreeSet::new()).await;
+    let again = realm
+        .registry
+        .add(ReaderKind::App, sub("alice"), Attributes::default(), BTreeSet::new(), &Schema::shipped())
+        .await;
     assert!(matches!(again, Err(RegistryError::Exists(name)) if name == "alice"));
     assert!(realm.registry.get(ReaderKind::App, &sub("alice")).is_err(), "she is no app");
 }
@@ -90,7 +97,8 @@ async fn a_reader_is_in_the_groups_that_hold_its_groups() {
     let registry = &realm.registry;
     registry.add_group("all".parse().unwrap(), groups([])).await.unwrap();
     registry.add_group("staff".parse().unwrap(), groups(["all"])).await.unwrap();
-    let add = |name, g| registry.add(ReaderKind::App, sub(name), Attributes::default(), g);
+    let schema = Schema::shipped();
+    let add = |name, g| registry.add(ReaderKind::App, sub(name), Attributes::default(), g, &schema);
     assert!(matches!(add("x", groups(["nobody"])).await, Err(RegistryError::Unknown { what: "group", .. })));
     add("pump", groups(["staff"])).await.unwrap();
     assert_eq!(registry.reader(&sub("pump")).unwrap().principal.groups, groups(["all", "staff"]));
@@ -114,11 +122,15 @@ async fn attributes_are_replaced_one_by_one_and_unknown_ones_are_refused() {
     let alice = sub("alice");
     let change = async |json: &str| {
         let change: ReaderChange = serde_json::from_str(json).unwrap();
-        realm.registry.change(ReaderKind::User, &alice, change).await.map(|record| record.attrs)
+        realm.registry.change(ReaderKind::User, &alice, change, &Schema::shipped()).await.map(|record| record.attrs)
     };
     change(r#"{"attrs":{"roles":["a","b"],"clearance":3}}"#).await.unwrap();
     let attrs = change(r#"{"attrs":{"clearance":null,"org":"cnr"}}"#).await.unwrap();
     assert_eq!((attrs.roles.len(), attrs.clearance, attrs.org.as_str()), (2, 0, "cnr"));
-    assert!(matches!(change(r#"{"attrs":{"role":["a"]}}"#).await, Err(RegistryError::Attributes(_))));
+    let mistyped = change(r#"{"attrs":{"role":["a"]}}"#).await.unwrap_err();
+    assert_eq!(mistyped.to_string(), "attribute `role` is not known: did you mean `roles`?");
+    let attrs = change(r#"{"attrs":{"tags":{"owner":"cnr"}}}"#).await.unwrap();
+    assert_eq!(attrs.tags["owner"], "cnr");
+    assert!(change(r#"{"attrs":{"tags":null}}"#).await.unwrap().tags.is_empty());
     assert!(matches!(change(r#"{"attrs":{"clearance":"high"}}"#).await, Err(RegistryError::Attributes(_))));
 }
