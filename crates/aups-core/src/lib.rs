@@ -26,5 +26,5 @@ pub use problem::Problem;
 pub use reader::{AttributeValue, Attributes, Principal, ReaderKind};
 pub use scope::{Flags, Obligations, Redaction, ScopeSpec, Suite};
 pub use score::{Quality, Score, Security};
-pub use time::{Clock, ManualClock, UnixMillis};
+pub use time::{Clock, ManualClock, UnixMillis, parse_duration};
 pub use topic::{Filter, Topic};

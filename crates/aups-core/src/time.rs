@@ -49,6 +49,26 @@ impl fmt::Display for UnixMillis {
     }
 }
 
+/// A text that is not a duration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("not a whole number with a unit (ms, s, m, h, d), as in 5m or 90d")]
+pub struct DurationError;
+
+/// A whole number and its unit: `500ms`, `30s`, `5m`, `1h`, `90d`.
+pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    let (number, unit) = text.split_at_checked(text.bytes().take_while(u8::is_ascii_digit).count()).unwrap_or_default();
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(DurationError),
+    };
+    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms)).ok_or(DurationError)?;
+    Ok(Duration::from_millis(ms))
+}
+
 /// What time it is. Handed in, so that tests hold the hands.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Now, by the wall clock.

@@ -20,7 +20,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// To be tried again after a while: `Retry-After` (RFC 9110 section 10.2.3), whole seconds, at least one.
+    /// To be tried again after a while.
     pub(crate) fn later(problem: Problem, after: Duration) -> Self {
         Self { problem: problem.into(), retry_after: Some(after) }
     }
@@ -41,12 +41,17 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = problem_response(*self.problem);
         if let Some(after) = self.retry_after {
-            let seconds = after.as_millis().div_ceil(1_000).max(1);
-            if let Ok(value) = HeaderValue::try_from(seconds.to_string()) {
-                response.headers_mut().insert(header::RETRY_AFTER, value);
-            }
+            retry_after(&mut response, after);
         }
         response
+    }
+}
+
+/// Says when to come back: `Retry-After` (RFC 9110 section 10.2.3), whole seconds, at least one.
+pub fn retry_after(response: &mut Response, after: Duration) {
+    let seconds = after.as_millis().div_ceil(1_000).max(1);
+    if let Ok(value) = HeaderValue::try_from(seconds.to_string()) {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
     }
 }
 

@@ -35,7 +35,7 @@ impl Rate {
 /// full again are forgotten. Senders for whom there is no room share one bucket, so that a flood of made-up senders
 /// neither takes memory nor goes free.
 #[derive(Debug)]
-pub(crate) struct Buckets<K> {
+pub struct Buckets<K> {
     rate: Rate,
     buckets: Mutex<Known<K>>,
 }
@@ -61,13 +61,14 @@ impl Bucket {
 }
 
 impl<K: Hash + Eq> Buckets<K> {
-    pub(crate) fn new(rate: Rate) -> Self {
+    /// Full buckets for everybody.
+    pub fn new(rate: Rate) -> Self {
         let shared = Bucket { tokens: f64::from(rate.burst.max(1)), at: Instant::now() };
         Self { rate, buckets: Mutex::new(Known { own: HashMap::new(), shared }) }
     }
 
     /// Takes tokens from a sender's bucket, or says after how long there is one again.
-    pub(crate) fn take(&self, sender: K, tokens: u32, now: Instant) -> Result<(), Duration> {
+    pub fn take(&self, sender: K, tokens: u32, now: Instant) -> Result<(), Duration> {
         self.with(sender, now, |rate, bucket| {
             if bucket.tokens < 1.0 {
                 return Err(Duration::from_secs_f64((1.0 - bucket.tokens) / f64::from(rate.per_second.max(1))));
@@ -102,7 +103,7 @@ impl<K: Hash + Eq> Buckets<K> {
 }
 
 /// Who counts as one sender: an IPv4 address, or the /64 network of an IPv6 address, whose owner has all of it.
-pub(crate) fn sender_network(address: IpAddr) -> IpAddr {
+pub fn sender_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

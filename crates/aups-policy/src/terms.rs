@@ -3,6 +3,7 @@
 use aups_core::{
     Obligations, Redaction, Suite, Topic,
     limits::{KEY_LIFE_DEFAULT, KEY_LIFE_MIN, ROOT_PERIOD_DEFAULT},
+    time::parse_duration,
     topic::TopicError,
 };
 use std::{fmt, time::Duration};
@@ -145,20 +146,11 @@ fn read_life(value: &str) -> Result<Duration, (String, String)> {
         let (least, most) = (KEY_LIFE_MIN.as_secs(), ROOT_PERIOD_DEFAULT.as_secs() / 3_600);
         format!("write a whole number and a unit (ms, s, m, h, d), from {least}s to {most}h: `@keylife(\"5m\")`")
     };
-    let (number, unit) =
-        value.split_at_checked(value.bytes().take_while(u8::is_ascii_digit).count()).unwrap_or_default();
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err((format!("`{value}` is not the life of a key"), help())),
-    };
-    let life = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms)).map(Duration::from_millis);
-    match life {
-        Some(life) if (KEY_LIFE_MIN..=ROOT_PERIOD_DEFAULT).contains(&life) => Ok(life),
-        _ => Err((format!("a key cannot live for `{value}`"), help())),
+    let life = parse_duration(value).map_err(|_| (format!("`{value}` is not the life of a key"), help()))?;
+    if (KEY_LIFE_MIN..=ROOT_PERIOD_DEFAULT).contains(&life) {
+        Ok(life)
+    } else {
+        Err((format!("a key cannot live for `{value}`"), help()))
     }
 }
 

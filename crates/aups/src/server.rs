@@ -3,6 +3,7 @@
 mod admin;
 mod admin_token;
 mod audit;
+mod digest;
 mod enrolment;
 mod gate;
 mod http;

@@ -3,8 +3,9 @@
 //! Records: `reader/<sub>` and `group/<name>`, JSON. Every change is written first and seen after, under one lock, so
 //! that what memory says is never ahead of the disk.
 
+use super::digest::Digest;
 use aups_core::{Attributes, Clock, GroupName, Principal, ReaderKind, Sub, UnixMillis};
-use aups_envelope::{Secret, VerifyingKey, b64, constant_time_eq, kem::KemPublicKey, sha256};
+use aups_envelope::{Secret, VerifyingKey, kem::KemPublicKey};
 use aups_nos::{Reader, ReaderKeys, Readers};
 use aups_policy::{AttributeError, Schema};
 use aups_store::{Change, Expect, Store, StoreError};
@@ -86,22 +87,6 @@ struct Enrolment {
 struct PendingToken {
     sha256: Digest,
     expires: UnixMillis,
-}
-
-/// A SHA-256, base64url in JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Digest([u8; 32]);
-
-impl Serialize for Digest {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&b64::encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        b64::decode_array(&String::deserialize(deserializer)?).map(Self).map_err(serde::de::Error::custom)
-    }
 }
 
 /// A group as it is stored: the groups that hold it.
@@ -248,15 +233,14 @@ impl Registry {
         password: &str,
     ) -> Result<ReaderRecord, RegistryError> {
         let _change = self.changes.lock().await;
-        let digest = Digest(sha256(&[token.expose()]));
+        let digest = Digest::of(token.expose());
         let sub = self.read().tokens.get(&digest).cloned().ok_or(RegistryError::Token)?;
         let mut record = self.find(&sub).ok_or(RegistryError::Token)?;
         let valid = record.token.take().is_some_and(|t| t.sha256 == digest && self.clock.now() < t.expires);
         if !valid {
             return Err(RegistryError::Token);
         }
-        record.enrolment =
-            Some(Enrolment { signing_key, kem, password_sha256: Digest(sha256(&[password.as_bytes()])) });
+        record.enrolment = Some(Enrolment { signing_key, kem, password_sha256: Digest::of(password.as_bytes()) });
         self.write_reader(&record, Expect::Any).await?;
         Ok(record)
     }
@@ -279,12 +263,12 @@ impl Registry {
 
     /// Whether this is the MQTT password of this reader.
     pub(crate) fn password_matches(&self, sub: &Sub, password: &[u8]) -> bool {
-        let digest = sha256(&[password]);
+        let digest = Digest::of(password);
         self.read()
             .readers
             .get(sub)
             .and_then(|entry| entry.record.enrolment.as_ref())
-            .is_some_and(|enrolment| constant_time_eq(&enrolment.password_sha256.0, &digest))
+            .is_some_and(|enrolment| enrolment.password_sha256.matches(&digest))
     }
 
     /// Adds a group.
@@ -346,7 +330,7 @@ impl Registry {
     fn new_token(&self) -> (IssuedToken, PendingToken) {
         let secret = Secret::random();
         let expires = self.clock.now().plus(TOKEN_LIFE);
-        let token = PendingToken { sha256: Digest(sha256(&[secret.expose()])), expires };
+        let token = PendingToken { sha256: Digest::of(secret.expose()), expires };
         (IssuedToken { secret, expires }, token)
     }
 
