@@ -134,6 +134,17 @@ impl Rule {
     pub(crate) fn effect(&self) -> Effect {
         self.policy.effect()
     }
+
+    /// What its clauses demand, one after the other; those of `unless` negated.
+    pub(crate) fn conditions(&self) -> Vec<Expr> {
+        let clause = |clause: &Clause| match clause {
+            Clause::When(expr) => Expr::clone(expr),
+            Clause::Unless(expr) => Expr::UnaryOp { op: pst::UnaryOp::Not, expr: expr.clone() },
+        };
+        // Admission has parsed it before.
+        let parsed = self.policy.to_pst();
+        parsed.map(|policy| policy.body().clauses().iter().map(clause).collect()).unwrap_or_default()
+    }
 }
 
 struct Admission<'a> {

@@ -1,11 +1,12 @@
 //! The item as a policy sees it: its attributes, each read in one place for partial evaluation and for the cache key.
 
 use crate::{
+    reader::Failure,
     schema::{AttributeType, Schema},
     vocabulary::Vocabulary,
 };
 use aups_core::{Item, Marks, Score, Topic};
-use cedar_policy::{EntityUid, RestrictedExpression};
+use cedar_policy::{Entity, EntityUid, RestrictedExpression};
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
@@ -185,6 +186,13 @@ pub(crate) fn attributes(resource: &Resource<'_>, schema: &Schema) -> HashMap<St
 pub(crate) fn tags<'a, N: From<&'a str>>(marks: &'a Marks) -> impl Iterator<Item = (N, RestrictedExpression)> {
     let expression = |text: &String| RestrictedExpression::new_string(text.clone());
     marks.tags.iter().map(move |(name, text)| (N::from(name.as_str()), expression(text)))
+}
+
+/// The item with its attributes and tags, in every topic entity that it is in.
+pub(crate) fn entity(resource: &Resource<'_>, schema: &Schema) -> Result<Entity, Failure> {
+    let name = Vocabulary::get().item.clone();
+    let (attributes, ancestors) = (attributes(resource, schema), ancestors::<Vec<_>>(resource.topic));
+    Ok(Entity::new_with_tags(name, attributes, ancestors, tags::<String>(resource.marks))?)
 }
 
 /// The topic entities that an item is in: one per level prefix.

@@ -34,21 +34,31 @@
 
 mod admission;
 mod cache;
+mod compare;
 mod decision;
+mod diff;
+mod explain;
 mod item;
 mod mention;
 mod outcome;
+mod partial;
 mod pdp;
 mod reader;
 mod residual;
 mod rights;
 mod schema;
+mod settle;
+mod standing;
 mod statement;
 mod terms;
 mod vocabulary;
+mod words;
 
 pub use admission::{ERRORS_MAX, POLICIES_MAX, PolicyError, PolicySet, SOURCE_BYTES_MAX};
+pub use compare::POINTS_MAX;
 pub use decision::Decision;
+pub use diff::{Change, DIFF_ENTRIES_MAX, DIFF_TOPICS_MAX, Diff, DiffEntry, diff};
+pub use explain::{Answer, EXPLAINED_MAX, Explanation, PolicySays, Says, Subscription};
 pub use item::Resource;
 pub use pdp::{
     PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, SCOPES_KEPT_MAX, ScopeCounts, VERDICTS_KEPT_MAX, Withheld,
@@ -61,7 +71,10 @@ pub use schema::{
     ATTRIBUTE_MEMBERS_MAX, ATTRIBUTE_NAME_CHARS_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, AttributeType,
     FURTHER_ATTRIBUTES_MAX, READER_TAGS_MAX, Schema, SchemaError, SchemaExtension,
 };
+pub use standing::{Conditions, Standing};
 pub use statement::{POLICY_BYTES_MAX, POLICY_NESTING_MAX, POLICY_OPERATORS_MAX};
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod generated;

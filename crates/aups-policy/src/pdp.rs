@@ -15,7 +15,7 @@ use crate::{
 use aups_core::{Filter, Principal, ReaderKind, RealmId, ScopeId, ScopeSpec, Topic};
 use aups_envelope::schedule::scope_id;
 use cedar_policy::{
-    Authorizer, Effect, Entities, Entity, PartialEntities, PartialEntity, PartialEntityUid, PartialRequest, PolicyId,
+    Authorizer, Effect, Entities, PartialEntities, PartialEntity, PartialEntityUid, PartialRequest, PolicyId,
     pst::Clause,
 };
 use std::{
@@ -139,9 +139,8 @@ impl Pdp {
     /// Cost: about 2 µs per policy of the set.
     pub fn decide(&self, who: &Principal, resource: &Resource<'_>, context: &RequestContext) -> Decision {
         let evaluate = || -> Result<Decision, Failure> {
-            let (name, schema) = (Vocabulary::get().item.clone(), &self.set.schema);
-            let (attributes, tags) = (item::attributes(resource, schema), item::tags::<String>(resource.marks));
-            let item = Entity::new_with_tags(name, attributes, item::ancestors::<Vec<_>>(resource.topic), tags)?;
+            let schema = &self.set.schema;
+            let item = item::entity(resource, schema)?;
             let entities = Entities::from_entities([reader::entity(who, Some(schema))?, item], Some(schema.cedar()))?;
             let request = reader::request(who, context, Some(schema))?;
             let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
@@ -226,8 +225,13 @@ impl Pdp {
         Ok(self.specs.keep(id, Arc::new(spec)))
     }
 
+    /// The subtrees that policies mention and a topic is in, by number.
+    pub(crate) fn branches<'p>(&'p self, topic: &'p Topic) -> impl Iterator<Item = u32> {
+        self.index.branches_of(topic).map(|branch| branch.number)
+    }
+
     /// The policies whose topic clause, if there is one, a topic satisfies. The others are false for it, whoever reads.
-    fn rules_for<'r>(&'r self, topic: &'r Topic) -> impl Iterator<Item = &'r Rule> {
+    pub(crate) fn rules_for<'r>(&'r self, topic: &'r Topic) -> impl Iterator<Item = &'r Rule> {
         let below = self.index.branches_of(topic).flat_map(|branch| &branch.rules);
         self.index.everywhere.iter().chain(below).filter_map(|number| self.set.rules.get(*number))
     }

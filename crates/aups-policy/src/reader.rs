@@ -63,14 +63,19 @@ pub(crate) fn entities(who: &Principal, schema: Option<&Schema>) -> Result<Entit
     Ok(Entities::from_entities([entity(who, schema)?], schema.map(Schema::cedar))?)
 }
 
-/// The question whether the reader may receive the item.
-pub(crate) fn request(who: &Principal, context: &RequestContext, schema: Option<&Schema>) -> Result<Request, Failure> {
-    let vocabulary = Vocabulary::get();
+/// What is known of a request, in Cedar's terms.
+pub(crate) fn context(context: &RequestContext) -> Result<Context, Failure> {
     let at = context.at.map(|at| ("at".to_owned(), RestrictedExpression::new_datetime(at.to_string())));
     // An IPv4 address that came over an IPv6 socket is still the IPv4 address that policies name.
     let address = context.address.map(|address| address.to_canonical().to_string());
     let address = address.map(|address| ("address".to_owned(), RestrictedExpression::new_ip(address)));
-    let context = Context::from_pairs(at.into_iter().chain(address))?;
+    Ok(Context::from_pairs(at.into_iter().chain(address))?)
+}
+
+/// The question whether the reader may receive the item.
+pub(crate) fn request(who: &Principal, context: &RequestContext, schema: Option<&Schema>) -> Result<Request, Failure> {
+    let vocabulary = Vocabulary::get();
+    let context = self::context(context)?;
     let reader = vocabulary.reader(who.kind, who.sub.as_str());
     let (action, item) = (vocabulary.receive.clone(), vocabulary.item.clone());
     Ok(Request::new(reader, action, item, context, schema.map(Schema::cedar))?)
@@ -78,13 +83,20 @@ pub(crate) fn request(who: &Principal, context: &RequestContext, schema: Option<
 
 /// Whatever decides an answer, byte for byte: a key for caches.
 pub(crate) fn fingerprint(who: &Principal) -> Vec<u8> {
+    let mut key = fingerprint_but_name(who);
+    key.extend(who.sub.as_str().len().to_be_bytes());
+    key.extend(who.sub.as_str().as_bytes());
+    key
+}
+
+/// Whatever decides an answer of policies that do not name this reader.
+pub(crate) fn fingerprint_but_name(who: &Principal) -> Vec<u8> {
     let mut key = Vec::with_capacity(256);
     key.push(who.kind as u8);
     let mut text = |text: &str| {
         key.extend(text.len().to_be_bytes());
         key.extend(text.as_bytes());
     };
-    text(who.sub.as_str());
     text(&who.attributes.org);
     for set in [&who.attributes.roles, &who.attributes.purposes] {
         text(&set.len().to_string());

@@ -11,15 +11,16 @@
 //! infinitely many names and policies name finitely many.
 
 use crate::{
-    admission::{Rule, conditions},
+    admission::Rule,
     outcome::Outcomes,
-    reader::{self, Failure},
+    partial::Known,
+    reader::Failure,
     schema::Schema,
-    vocabulary::{APP, GROUP, USER, Vocabulary, is_named},
+    vocabulary::{APP, GROUP, USER, is_named},
 };
 use aups_core::{Filter, Principal, ReaderKind, Sub, Topic};
 use cedar_policy::{
-    Effect, PartialEntities, PartialEntityUid, PartialRequest, PolicyId, PolicySet,
+    Effect,
     pst::{EntityOrSlot, EntityType, EntityUID, PrincipalConstraint},
 };
 use std::{
@@ -61,6 +62,11 @@ impl FilterVerdict {
 pub(crate) struct Subtree(pub(crate) Option<Topic>);
 
 impl Subtree {
+    /// Whether a topic lies in the subtree.
+    pub(crate) fn holds(&self, topic: &Topic) -> bool {
+        self.0.as_ref().is_none_or(|top| topic.prefixes().any(|prefix| prefix == top.as_str()))
+    }
+
     /// Whether everything that the filter can match lies in the subtree.
     fn covers(&self, filter: &Filter) -> bool {
         let Some(top) = &self.0 else { return true };
@@ -144,33 +150,20 @@ impl Rights {
         schema: &Schema,
         rules: impl IntoIterator<Item = &'r Rule>,
     ) -> Result<Self, Failure> {
-        let vocabulary = Vocabulary::get();
-        let concrete = reader::entities(who, Some(schema))?;
-        let schema = schema.cedar();
-        let rules = rules.into_iter().filter(|rule| lets_in(&rule.readers, who));
-        let rules: BTreeMap<&PolicyId, &Rule> = rules.map(|rule| (rule.anywhere.id(), rule)).collect();
-        let policies = PolicySet::from_policies(rules.values().map(|rule| rule.anywhere.clone()))?;
-        let entities = PartialEntities::from_concrete(concrete, schema)?;
-        let reader = PartialEntityUid::from_concrete(vocabulary.reader(who.kind, who.sub.as_str()));
-        let item = PartialEntityUid::new(vocabulary.item_type.clone(), None);
-        let request = PartialRequest::new(reader, vocabulary.receive.clone(), item, None, schema)?;
-        let response = policies.tpe(&request, &entities, schema)?;
-
+        let known = Known::reader(who, schema);
         let mut rights = Self::default();
-        for policy in response.policies() {
-            let rule = rules.get(policy.id()).ok_or("a residual of a policy that was not asked")?;
-            for outcomes in conditions(policy.to_pst()?.body()).map(Outcomes::of) {
-                let claims = match rule.effect() {
-                    Effect::Permit if !outcomes.is_never_true() => &mut rights.permitted,
-                    // True or failing, whatever the item: a failing forbid forbids.
-                    Effect::Forbid if !outcomes.falsity => &mut rights.forbidden,
-                    _ => continue,
-                };
-                // Of several policies the one that is told is always the same.
-                let told = claims.entry(rule.subtree.clone()).or_insert_with(|| rule.name().to_owned());
-                if rule.name() < told.as_str() {
-                    rule.name().clone_into(told);
-                }
+        for (rule, condition) in known.conditions(rules)? {
+            let outcomes = Outcomes::of(&condition);
+            let claims = match rule.effect() {
+                Effect::Permit if !outcomes.is_never_true() => &mut rights.permitted,
+                // True or failing, whatever the item: a failing forbid forbids.
+                Effect::Forbid if !outcomes.falsity => &mut rights.forbidden,
+                _ => continue,
+            };
+            // Of several policies the one that is told is always the same.
+            let told = claims.entry(rule.subtree.clone()).or_insert_with(|| rule.name().to_owned());
+            if rule.name() < told.as_str() {
+                rule.name().clone_into(told);
             }
         }
         Ok(rights)
@@ -232,7 +225,7 @@ fn takes_in(wider: &Filter, narrower: &Filter) -> bool {
 }
 
 /// Whether the head of a policy can let a reader in. What Cedar would find too, for each policy and at a higher price.
-fn lets_in(readers: &PrincipalConstraint, who: &Principal) -> bool {
+pub(crate) fn lets_in(readers: &PrincipalConstraint, who: &Principal) -> bool {
     match readers {
         PrincipalConstraint::Is(kind) => is_kind(kind, who),
         PrincipalConstraint::Eq(EntityOrSlot::Entity(name)) => is_reader(name, who),

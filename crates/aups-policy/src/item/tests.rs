@@ -67,7 +67,7 @@ fn decimals_are_written_as_cedar_reads_them() {
 #[test]
 fn attributes_have_the_names_of_the_schema() {
     let sample = Sample::new("a/b/c/d/e/f/g/h");
-    let entity = cedar_policy::Entity::new(
+    let entity = Entity::new(
         Vocabulary::get().item.clone(),
         attributes(&sample.resource(), &Schema::shipped()),
         ancestors(&sample.topic),

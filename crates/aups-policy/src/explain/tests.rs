@@ -1,0 +1,96 @@
+use super::*;
+use crate::{
+    fixtures::{Sample, With, pdp, user},
+    generated::{contexts, grid, policy, readers, requests},
+};
+use proptest::prelude::*;
+
+const POLICIES: &str = r#"
+    @id("meteo") permit(principal, action, resource in Topic::"greensboro")
+    when { principal.roles.contains("meteorologist") && resource.quality.accuracy.greaterThanOrEqual(decimal("0.80")) };
+    @id("ops") permit(principal in Group::"ops", action, resource in Topic::"data");
+    @id("hot") permit(principal, action, resource in Topic::"data")
+    when { principal.org == "acme" && resource has value && resource.value.greaterThan(decimal("50.0")) };
+    @id("no-strangers") forbid(principal, action, resource)
+    unless { resource.source.registered || principal.clearance >= 3 };"#;
+
+fn explain(who: &Principal, topic: &str, item: Option<&Sample>) -> Explanation {
+    let topic = topic.parse().unwrap();
+    pdp(POLICIES).explain(who, &topic, item.map(|sample| (&sample.item, &sample.marks)), &RequestContext::default())
+}
+
+fn of<'e>(explanation: &'e Explanation, name: &str) -> &'e PolicySays {
+    explanation.policies.iter().find(|says| says.name == name).unwrap()
+}
+
+#[test]
+fn what_does_not_hold_is_said_with_what_is_the_case() {
+    let alice = user("alice").role("operator");
+    let sample = Sample::new("greensboro/s1");
+    let told = explain(&alice, "greensboro/s1", Some(&sample));
+    assert_eq!(told.answer, Answer::Deny);
+    let meteo = of(&told, "meteo");
+    assert_eq!(meteo.says, Says::DoesNotApply);
+    assert_eq!(meteo.why, ["roles contain \"meteorologist\" (alice has roles: operator)"]);
+    assert_eq!(meteo.needed, ["roles contain \"meteorologist\""]);
+    let ops = of(&told, "ops");
+    assert_eq!(
+        ops.why,
+        [
+            "its topic is data and what is below it, not greensboro/s1",
+            "the reader is in group ops (alice is a user, in no group)"
+        ]
+    );
+    println!("{told}");
+}
+
+#[test]
+fn what_it_depends_on_is_said_when_the_item_is_not_known() {
+    let alice = user("alice").role("meteorologist").clearance(3);
+    let told = explain(&alice, "greensboro/s1", None);
+    assert_eq!(told.answer, Answer::Depends);
+    assert_eq!(told.summary, "alice may read items of greensboro/s1: if quality.accuracy is at least 0.80");
+    assert_eq!(of(&told, "meteo").needed, ["quality.accuracy is at least 0.80"]);
+    println!("{told}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_answer_is_what_is_decided(policies in prop::collection::vec(policy(), 1..=5)) {
+        let source = policies.concat();
+        let pdp = pdp(&source);
+        for who in readers().iter().take(4) {
+            for sample in crate::generated::samples().iter().take(6) {
+                for context in contexts() {
+                    let told = pdp.explain(who, &sample.topic, Some((&sample.item, &sample.marks)), &context);
+                    let allow = pdp.decide(who, &sample.resource(), &context).allow;
+                    prop_assert_eq!(told.answer == Answer::Allow, allow);
+                    prop_assert_ne!(told.answer, Answer::Depends);
+                    let applies = |effect: &str| told.policies.iter().any(|says| says.effect == effect && says.says == Says::Applies);
+                    prop_assert!(told.policies.iter().all(|says| says.says != Says::Depends), "{}", told);
+                    prop_assert_eq!(applies("permit") && !applies("forbid"), allow, "{}\n{}", told, source);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_answer_for_all_items_agrees_with_a_decision_item_by_item(policies in prop::collection::vec(policy(), 1..=4)) {
+        let source = policies.concat();
+        let pdp = pdp(&source);
+        for who in readers().iter().step_by(3) {
+            for topic in ["a/b", "x/y"] {
+                let samples = grid(&source, topic);
+                for context in requests(&source).into_iter().take(3) {
+                    let told = pdp.explain(who, &topic.parse().unwrap(), None, &context);
+                    let mut decisions = samples.iter().map(|sample| pdp.decide(who, &sample.resource(), &context).allow);
+                    let (any, all) = (decisions.clone().any(|allow| allow), decisions.all(|allow| allow));
+                    let expected = if all { Answer::Allow } else if any { Answer::Depends } else { Answer::Deny };
+                    prop_assert_eq!(told.answer, expected, "{}\n{}", told, source);
+                }
+            }
+        }
+    }
+}
