@@ -4,7 +4,8 @@
 #![doc = include_str!("../examples/read.rs")]
 //! ```
 //!
-//! An administrator's one-time token becomes an [`Identity`] ([`enrol`]); [`topics`] lists what it may subscribe. A
+//! An administrator's one-time token becomes an [`Identity`] ([`enrol`]); [`topics`] lists what it may subscribe,
+//! [`may_subscribe`] says why or why not. A
 //! [`Reader`] keeps one MQTT 5 session, asks for keys by itself, ahead of time where it can, and tells what comes as
 //! [`Event`]s: items, opened and verified, each once, and everything that is not as it should be. What each event means,
 //! and what nobody can prove: `docs/guide/reading.md`.
@@ -40,4 +41,4 @@ pub use link::ConnectError;
 pub use minimum::{Minimum, MinimumError};
 pub use reader::{FilterRefused, Reader, ReaderError, ReaderOptions, RefusalReason, SubscribeError};
 pub use server::ServerError;
-pub use topics::{TopicsError, topics};
+pub use topics::{FilterAnswer, TopicsError, may_subscribe, topics};

@@ -115,9 +115,18 @@ impl Server {
     }
 
     /// Gets with a bearer.
-    pub(crate) async fn get(&self, path: &str, bearer: &str) -> Result<Answer, ServerError> {
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        query: Option<(&str, &str)>,
+        bearer: &str,
+    ) -> Result<Answer, ServerError> {
         let url = format!("{}{path}", self.base);
-        let request = self.http.get(&url).bearer_auth(bearer);
+        let mut asked = Url::parse(&url).map_err(|_| ServerError::Url(url.clone()))?;
+        if let Some((name, value)) = query {
+            asked.query_pairs_mut().append_pair(name, value);
+        }
+        let request = self.http.get(asked).bearer_auth(bearer);
         answer(url, request).await
     }
 }

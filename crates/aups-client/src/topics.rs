@@ -3,7 +3,7 @@
 use crate::{Identity, ServerError, SystemClock, server::Server};
 use aups_core::{Clock as _, Filter};
 use aups_envelope::{bearer::Bearer, random};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
 const TOPICS_PATH: &str = "/v1/topics";
@@ -16,7 +16,7 @@ pub enum TopicsError {
     #[error(transparent)]
     Server(#[from] ServerError),
     /// The server answers something else: it is at fault.
-    #[error("the answer of {server} is not a list of topic filters")]
+    #[error("the answer of {server} is not what may be subscribed")]
     Answer {
         /// Where.
         server: String,
@@ -25,21 +25,40 @@ pub enum TopicsError {
     },
 }
 
+/// Whether a reader may subscribe to a filter, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FilterAnswer {
+    /// The filter.
+    pub filter: Filter,
+    /// Whether it may.
+    pub accepted: bool,
+    /// Why, in words; if it may not, with what its administrator can do.
+    pub reason: String,
+}
+
 /// Asks the server what this reader may subscribe. What it can open there, the keys decide.
 pub async fn topics(identity: &Identity) -> Result<Vec<Filter>, TopicsError> {
     #[derive(Deserialize)]
     struct Topics {
         items: Vec<Filter>,
     }
+    let topics: Topics = ask(identity, None).await?;
+    Ok(topics.items)
+}
+
+/// Asks the server whether this reader may subscribe to a filter, and why.
+pub async fn may_subscribe(identity: &Identity, filter: &Filter) -> Result<FilterAnswer, TopicsError> {
+    ask(identity, Some(("filter", filter.as_str()))).await
+}
+
+async fn ask<T: DeserializeOwned>(identity: &Identity, query: Option<(&str, &str)>) -> Result<T, TopicsError> {
     let file = &identity.file;
     let bearer = Bearer { aud: file.realm, sub: file.sub.clone(), iat: SystemClock.now(), jti: random() };
-    let answer = Server::new(&file.server)?.get(TOPICS_PATH, &bearer.sign(&file.signing_key)).await?;
+    let answer = Server::new(&file.server)?.get(TOPICS_PATH, query, &bearer.sign(&file.signing_key)).await?;
     if answer.status != 200 {
         return Err(answer.refused().into());
     }
-    let topics: Topics = serde_json::from_slice(&answer.body)
-        .map_err(|source| TopicsError::Answer { server: file.server.clone(), source })?;
-    Ok(topics.items)
+    serde_json::from_slice(&answer.body).map_err(|source| TopicsError::Answer { server: file.server.clone(), source })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use aups_core::{
-    Clock, KeyId, NosId, Principal, Problem, RealmId, Sub, UnixMillis,
+    Clock, Filter, KeyId, NosId, Principal, Problem, RealmId, Sub, UnixMillis,
     limits::{KEY_REQUEST_BYTES_MAX, REQUEST_AGE_MAX},
 };
 use aups_envelope::{
@@ -27,14 +27,15 @@ use aups_envelope::{
     realm_id,
 };
 use aups_ktm::{KeysTopicsManager, KtmError};
-use aups_policy::{Pdp, RequestContext, Residuals};
+use aups_policy::{Pdp, RequestContext, Residuals, judge_by_name};
 use axum::{
     Json,
     body::Body,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{Query, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use serde::Deserialize;
 use std::{
     collections::{BTreeSet, HashSet},
     net::IpAddr,
@@ -50,6 +51,9 @@ const JOSE: &str = "application/jose";
 const CHALLENGE_LIFE: Duration = REQUEST_AGE_MAX;
 /// How long a `jti` is remembered at least: an `iat` may lie ahead as far as behind.
 const JTI_LIFE: Duration = Duration::from_secs(2 * REQUEST_AGE_MAX.as_secs() + 1);
+
+/// Most filters that the answer to a refused one names instead.
+const FILTERS_NAMED_MAX: usize = 5;
 
 /// Who may ask for keys: a look-up in memory.
 ///
@@ -129,7 +133,7 @@ pub(crate) async fn post_keys(State(service): State<Arc<KeyService>>, request: R
 
 /// `GET /v1/topics`.
 pub(crate) async fn get_topics(State(service): State<Arc<KeyService>>, request: Request) -> Response {
-    service.topics(request.headers(), address(&request)).unwrap_or_else(IntoResponse::into_response)
+    service.topics(&request, address(&request)).unwrap_or_else(IntoResponse::into_response)
 }
 
 impl KeyService {
@@ -226,8 +230,8 @@ impl KeyService {
         Ok(grants)
     }
 
-    fn topics(&self, headers: &HeaderMap, address: IpAddr) -> Result<Response, Refusal> {
-        let token = bearer(headers)?.ok_or_else(unauthorised)?;
+    fn topics(&self, request: &Request, address: IpAddr) -> Result<Response, Refusal> {
+        let token = bearer(request.headers())?.ok_or_else(unauthorised)?;
         let sub = Bearer::peek_sub(token.as_bytes()).map_err(|_| unauthorised())?;
         self.check_address(address)?;
         let reader = self.readers.reader(&sub);
@@ -241,9 +245,45 @@ impl KeyService {
             return Err(unauthorised().with("now", now.0).into());
         }
         self.check_reader(&sub)?;
+        let pdp = Arc::clone(&self.policies.borrow());
+        let answer = match asked_filter(request.uri())? {
+            Some(filter) => {
+                let (accepted, reason) = self.judge(&pdp, &reader.principal, &filter);
+                serde_json::json!({ "filter": filter, "accepted": accepted, "reason": reason })
+            }
+            None => serde_json::json!({ "items": self.readable(&pdp, &reader.principal) }),
+        };
+        Ok(Json(answer).into_response())
+    }
+
+    fn readable(&self, pdp: &Pdp, who: &Principal) -> Vec<Filter> {
         let first_levels: Vec<_> = self.first_levels.iter().map(String::as_str).collect();
-        let items = self.policies.borrow().readable_among(&reader.principal, &first_levels);
-        Ok(Json(serde_json::json!({ "items": items })).into_response())
+        pdp.readable_among(who, &first_levels)
+    }
+
+    /// Whether a reader may subscribe to a filter, and why, in words for the reader: they name no policy.
+    fn judge(&self, pdp: &Pdp, who: &Principal, filter: &Filter) -> (bool, String) {
+        let sub = &who.sub;
+        if let Some(verdict) = judge_by_name(sub, filter) {
+            return (verdict.is_accepted(), verdict.reason().to_owned());
+        }
+        if pdp.filter(who, filter).is_accepted() {
+            return (true, format!("the policies let {sub} subscribe it; the keys decide each message"));
+        }
+        let readable = self.readable(pdp, who);
+        let named: Vec<_> = readable.iter().take(FILTERS_NAMED_MAX).map(|filter| format!("`{filter}`")).collect();
+        let instead = match readable.len().saturating_sub(named.len()) {
+            _ if named.is_empty() => "nothing".to_owned(),
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        };
+        // The administrator puts it into a shell, where a quotation mark in a name would end the argument.
+        let quoted = filter.as_str().replace('\'', r"'\''");
+        let reason = format!(
+            "the policies do not let {sub} subscribe all that `{filter}` covers, but {instead}; the administrator sees why \
+             with: aups policy explain --reader {sub} --filter '{quoted}'"
+        );
+        (false, reason)
     }
 
     fn check_fresh(&self, sub: &Sub, freshness: &Freshness, now: UnixMillis) -> Result<(), Refusal> {
@@ -357,6 +397,23 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
             Err(Problem::new(415, "media-type", "media type not taken", detail).into())
         }
     }
+}
+
+/// The filter that the query names: `?filter=data/%23`.
+fn asked_filter(uri: &Uri) -> Result<Option<Filter>, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        filter: Option<String>,
+    }
+    let malformed = |detail: String| Problem::new(400, "malformed-query", "malformed query", detail);
+    let Query(Asked { filter }) = Query::try_from_uri(uri)
+        .map_err(|_| malformed("nothing may be asked but `filter`, once, percent-encoded".to_owned()))?;
+    let Some(filter) = filter else { return Ok(None) };
+    let parsed = filter.parse();
+    let parsed =
+        parsed.map_err(|error| malformed(format!("`{filter}` is no topic filter: {error}")).member("filter"))?;
+    Ok(Some(parsed))
 }
 
 /// One body for an unknown reader and a bad signature: a stranger learns nothing.

@@ -66,7 +66,7 @@ pub use pdp::{
 };
 pub use reader::RequestContext;
 pub use residual::{RESIDUAL_BYTES_MAX, Residuals};
-pub use rights::FilterVerdict;
+pub use rights::{FilterVerdict, judge_by_name};
 pub use schema::{
     ATTRIBUTE_MEMBERS_MAX, ATTRIBUTE_NAME_CHARS_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, AttributeType,
     FURTHER_ATTRIBUTES_MAX, READER_TAGS_MAX, Schema, SchemaError, SchemaExtension,

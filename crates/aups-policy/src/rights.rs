@@ -115,8 +115,8 @@ pub(crate) fn judge<'r>(
     Ok(Rights::of(who, schema, matter)?.judge(&who.sub, filter))
 }
 
-/// What goes for every reader, whatever the policies.
-fn judge_by_name(sub: &Sub, filter: &Filter) -> Option<FilterVerdict> {
+/// What goes for every reader, whatever the policies; `None` if they decide.
+pub fn judge_by_name(sub: &Sub, filter: &Filter) -> Option<FilterVerdict> {
     let refused = |reason: String| Some(FilterVerdict::Refused { reason });
     let matched = filter.matched();
     if matched.starts_with('$') {

@@ -32,7 +32,7 @@ async fn a_refusal_speaks_with_the_servers_words() {
         (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "3")], body).into_response()
     };
     let url = serve(Router::new().route("/v1/topics", get(refuse))).await;
-    let answer = Server::new(&url).expect("a server").get("/v1/topics", "token").await.expect("an answer");
+    let answer = Server::new(&url).expect("a server").get("/v1/topics", None, "token").await.expect("an answer");
     assert_eq!(answer.retry_after, Some(Duration::from_secs(3)));
     assert_eq!(answer.refused().to_string(), format!("{url}/v1/topics answers 429: ask again in 3 s"));
 }
@@ -48,7 +48,7 @@ async fn an_answer_without_end_is_cut_off() {
 async fn a_redirect_is_not_followed() {
     let url =
         serve(Router::new().route("/v1/topics", get(|| async { (StatusCode::FOUND, [("location", "/x")]) }))).await;
-    let answer = Server::new(&url).expect("a server").get("/v1/topics", "token").await.expect("an answer");
+    let answer = Server::new(&url).expect("a server").get("/v1/topics", None, "token").await.expect("an answer");
     assert_eq!(answer.status, 302);
 }
 

@@ -27,6 +27,18 @@ async fn a_reader_that_shows_who_it_is_is_told_its_filters() {
 }
 
 #[tokio::test]
+async fn a_reader_asks_about_one_filter() {
+    let echo = get(|uri: axum::http::Uri| async move {
+        assert_eq!(uri.query(), Some("filter=a+b%2F%23"));
+        r#"{"filter":"a b/#","accepted":false,"reason":"so"}"#
+    });
+    let identity = identity(&serve(Router::new().route("/v1/topics", echo)).await, "");
+    let filter: Filter = "a b/#".parse().expect("a filter");
+    let answer = may_subscribe(&identity, &filter).await.expect("an answer");
+    assert_eq!(answer, FilterAnswer { filter, accepted: false, reason: "so".into() });
+}
+
+#[tokio::test]
 async fn what_is_no_list_of_filters_is_not_taken() {
     for body in [r#"{"items":["data/#/x"]}"#, r#"["data/#"]"#, "<html>"] {
         let identity = identity(&server(body).await, "");

@@ -302,3 +302,41 @@ async fn a_reader_whose_rights_are_being_changed_gets_no_key_until_they_are() {
     rig.readers.unsteady.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(asked().await.problem(), (503, "unavailable"));
 }
+
+#[tokio::test]
+async fn a_reader_is_told_why_it_may_not_subscribe_without_the_policies_names() {
+    let rig = Rig::new().await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let policies = (1..=7).map(|n| {
+        format!(r#"@id("secret-{n}") permit(principal, action, resource in Topic::"data/s{n}") when {{ principal.roles.contains("meteorologist") }};"#)
+    });
+    rig.put_in_force(&policies.collect::<String>());
+    let ask = async |query: &str| {
+        let token = Bearer { aud: rig.ktm.realm().id(), sub: alice.sub.clone(), iat: NOW, jti: hash::random() };
+        let request = http::Request::get(format!("/v1/topics{query}")).body(Body::empty()).unwrap();
+        rig.send(with_bearer(request, &token.sign(&alice.signing_key))).await
+    };
+    let told = async |query: &str| {
+        let json = ask(query).await.json;
+        (json["accepted"].as_bool().unwrap(), json["reason"].as_str().unwrap().to_owned())
+    };
+    let accepted = ask("?filter=data/s1/%23").await.json;
+    assert_eq!((&accepted["filter"], &accepted["accepted"]), (&"data/s1/#".into(), &true.into()), "{accepted}");
+    let (accepted, reason) = told("?filter=data/%23").await;
+    assert!(!accepted && reason.contains("`data/s1/#`, `data/s2/#`") && reason.contains("and 2 more"), "{reason}");
+    assert!(reason.ends_with("aups policy explain --reader alice --filter 'data/#'"), "{reason}");
+    assert!(!reason.contains("secret"), "{reason}");
+    let (accepted, reason) = told("?filter=it's").await;
+    assert!(!accepted && reason.ends_with(r"--filter 'it'\''s'"), "{reason}");
+    let (accepted, reason) = told("?filter=%23").await;
+    assert!(!accepted && reason.contains("the first level must be named"), "{reason}");
+    assert!(told("?filter=aups/ks/alice").await.0 && !told("?filter=aups/ks/bob").await.0);
+    rig.put_in_force("");
+    let (accepted, reason) = told("?filter=data/s1").await;
+    assert!(!accepted && reason.contains("but nothing"), "{reason}");
+    for wrong in ["?filter=data/%23/x", "?filter=", "?filer=data", "?filter=a&filter=b"] {
+        assert_eq!(ask(wrong).await.problem(), (400, "malformed-query"), "{wrong}");
+    }
+    let stranger = http::Request::get("/v1/topics?filter=data/s1").body(Body::empty()).unwrap();
+    assert_eq!(rig.send(stranger).await.problem(), (401, "not-authenticated"));
+}

@@ -7,7 +7,7 @@ use super::{
     stop::Stop,
     terminal::{Paint, Stream},
 };
-use aups_client::{Event, Identity, Minimum, Reader, ReaderOptions, SubscribeError};
+use aups_client::{Event, FilterRefused, Identity, Minimum, Reader, ReaderOptions, SubscribeError, may_subscribe};
 use aups_core::Filter;
 use clap::Args;
 use shown::Shown;
@@ -76,26 +76,23 @@ impl Sub {
         let mut reader =
             Reader::connect(identity, ReaderOptions { min: self.min.clone(), ..ReaderOptions::default() }).await?;
         let mut shown = Shown::new(self.json, Paint::of(Stream::Stdout), Paint::of(Stream::Stderr));
-        reader.subscribe(&self.filters.iter().map(Filter::as_str).collect::<Vec<_>>()).await.map_err(|error| {
-            match error {
-                SubscribeError::Refused(refused) => {
-                    let told: Vec<_> = refused.iter().map(ToString::to_string).collect();
-                    let help =
-                        format!("ask the administrator for a policy that lets {sub} `receive` what is published there");
-                    Failure::denied(told.join("; ")).help(help)
-                }
-                error => error.into(),
+        match reader.subscribe(&self.filters.iter().map(Filter::as_str).collect::<Vec<_>>()).await {
+            Ok(()) => {}
+            Err(SubscribeError::Refused(refused)) => {
+                let help =
+                    format!("ask the administrator for a policy that lets {sub} `receive` what is published there");
+                return Err(self.refused(&refused).await.help(help));
             }
-        })?;
+            Err(error) => return Err(error.into()),
+        }
         shown.subscribed(&self.filters);
         while let Some(event) = reader.next().await {
             match &event {
                 Event::Item { .. } => tally.opened += 1,
                 Event::Denied { .. } => tally.denied += 1,
                 Event::Unsubscribed(refused) => {
-                    return Err(
-                        Failure::denied(refused.to_string()).help("its rights have changed: ask the administrator")
-                    );
+                    let failure = self.refused(std::slice::from_ref(refused)).await;
+                    return Err(failure.help("its rights have changed: ask the administrator"));
                 }
                 Event::Ended(error) => return Err(Failure::denied(error.to_string())),
                 _ => {}
@@ -107,6 +104,25 @@ impl Sub {
             }
         }
         Err(Failure::failed("the reader ended"))
+    }
+
+    /// The broker says no more than that it refuses; the server knows why.
+    async fn refused(&self, refused: &[FilterRefused]) -> Failure {
+        let mut told = Vec::new();
+        for refused in refused {
+            told.push(match self.reason(&refused.filter).await {
+                Some(reason) => format!("the broker refuses `{}`: {reason}", refused.filter),
+                None => refused.to_string(),
+            });
+        }
+        Failure::denied(told.join("\n"))
+    }
+
+    /// What the server has against a filter, if it has something and says so.
+    async fn reason(&self, filter: &Filter) -> Option<String> {
+        let identity = Identity::load(&self.identity).ok()?;
+        let answer = may_subscribe(&identity, filter).await.ok()?;
+        (!answer.accepted).then_some(answer.reason)
     }
 
     fn after_timeout(&self, tally: &Tally) -> Result<(), Failure> {

@@ -136,3 +136,15 @@ fn the_policy_commands_print_and_exit_as_documented() {
     let listed: Value = serde_json::from_str(&aups.ok(&["policy", "list", "--json"])).unwrap();
     assert_eq!((&listed[1]["comment"], &listed[2]["active"]), (&json!("R&D: 50 %"), &json!(true)));
 }
+
+#[test]
+fn a_reader_whose_filter_is_refused_is_told_what_its_administrator_can_do() {
+    let aups = Aups::start();
+    aups.apply(&METEO.replace("Topic::\"data\"", "Topic::\"data/s1\""));
+    aups.reader("alice", &["--attr", "roles=meteorologist"]);
+    let refused = aups.run(&["sub", "--as", "alice.json", "data/#", "data/s1/#"]);
+    let told = said(&refused, 3);
+    assert!(told.contains("refuses `data/#`") && told.contains("but `data/s1/#`"), "{told}");
+    assert!(told.contains("aups policy explain --reader alice --filter 'data/#'"), "{told}");
+    assert!(!told.contains("refuses `data/s1/#`") && !told.contains("meteo\""), "{told}");
+}
