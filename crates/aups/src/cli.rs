@@ -1,6 +1,7 @@
 //! The command line: one file per command, in the order of the help.
 #![expect(clippy::doc_markdown, reason = "doc comments of arguments are help texts, which show backticks as they are")]
 
+mod audit;
 mod demo;
 mod enrol;
 mod group;
@@ -10,6 +11,7 @@ mod reader;
 mod send;
 mod source;
 mod sub;
+mod token;
 mod topics;
 mod up;
 
@@ -61,6 +63,8 @@ enum Command {
     Source(source::Source),
     Policy(policy::Policy),
     Key(key::Key),
+    Token(token::Token),
+    Audit(audit::Audit),
     Enrol(enrol::Enrol),
     Topics(topics::Topics),
     Sub(sub::Sub),
@@ -90,6 +94,8 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
             Command::Source(source) => source.run(&server).await,
             Command::Policy(policy) => policy.run(&server).await,
             Command::Key(key) => key.run(&server).await,
+            Command::Token(token) => token.run(&server).await,
+            Command::Audit(audit) => audit.run(&server).await,
             Command::Enrol(enrol) => enrol.run(&server).await,
             Command::Topics(topics) => topics.run().await,
             Command::Sub(sub) => sub.run().await,

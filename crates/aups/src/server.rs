@@ -1,7 +1,7 @@
 //! Every server role in one process, wired through traits: store, KTM, policies, registry, broker, NOS, HTTP.
 
 mod admin;
-mod admin_token;
+mod admin_tokens;
 mod audit;
 mod digest;
 mod enrolment;
@@ -12,8 +12,8 @@ mod registry;
 mod sink;
 
 use crate::settings::{Durability, Registration, ServerSettings};
-use admin::{Admin, Sessions};
-use admin_token::AdminToken;
+use admin::{Admin, Sessions, access::Guesses};
+use admin_tokens::AdminTokens;
 use anyhow::Context as _;
 use audit::{Audit, Event};
 use aups_broker::{Broker, BrokerSettings};
@@ -57,7 +57,8 @@ pub(crate) struct Server {
     empty_policy_set: bool,
     admin_token_file: PathBuf,
     audit: Arc<Audit>,
-    upkeep: [JoinHandle<()>; 2],
+    upkeep: [JoinHandle<()>; 3],
+    tokens: Arc<AdminTokens>,
     stop_http: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -80,6 +81,8 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let realm = Arc::clone(ktm.realm());
     let ktm: Arc<dyn KeysTopicsManager> = Arc::new(ktm);
     let registry = Arc::new(Registry::open(Arc::clone(&store), Arc::clone(&clock)).await?);
+    let admin_token_file = dir.join("admin.token");
+    let tokens = Arc::new(AdminTokens::open(admin_token_file.clone(), Arc::clone(&store), Arc::clone(&clock)).await?);
     let policies = Arc::new(Policies::open(realm.id(), Arc::clone(&store), Arc::clone(&clock)).await?);
 
     let active = policies.active().version.clone();
@@ -104,7 +107,6 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     })
     .await?;
 
-    let admin_token_file = dir.join("admin.token");
     let enrolment = Arc::new(Enrolment {
         realm,
         registry: Arc::clone(&registry),
@@ -114,7 +116,8 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         mqtt_url: mqtt.url,
     });
     let admin = Admin {
-        token: Arc::new(AdminToken::open(&admin_token_file)?),
+        tokens: Arc::clone(&tokens),
+        guesses: Arc::new(Guesses::default()),
         audit: Arc::clone(&audit),
         registry,
         enrolment: Arc::clone(&enrolment),
@@ -143,7 +146,8 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         nos,
         empty_policy_set: active.policies == 0,
         admin_token_file,
-        upkeep: [metrics, tokio::spawn(Arc::clone(&audit).keep_tally())],
+        upkeep: [metrics, tokio::spawn(Arc::clone(&audit).keep_tally()), tokio::spawn(Arc::clone(&tokens).keep_uses())],
+        tokens,
         audit,
         stop_http,
         serving,
@@ -186,6 +190,7 @@ impl Server {
         for task in &self.upkeep {
             task.abort();
         }
+        self.tokens.write_uses().await;
         self.audit.stop().await?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The administrator's HTTP API (DESIGN section 11): readers, groups, sources, policies, keys. Bearer admin token.
+//! The administrator's HTTP API (DESIGN section 11): readers, groups, sources, policies, keys, tokens, audit. Bearer admin token.
 
 pub(super) mod access;
 mod audit;
@@ -8,15 +8,17 @@ mod keys;
 mod policies;
 mod readers;
 mod sources;
+mod tokens;
 
 use super::{
-    admin_token::AdminToken,
+    admin_tokens::AdminTokens,
     audit::Audit,
     enrolment::Enrolment,
     http::{Refused, read_body},
     policies::Policies,
     registry::{Registry, RegistryError},
 };
+use access::Guesses;
 use aups_core::Problem;
 use aups_ktm::KeysTopicsManager;
 use aups_nos::Sources;
@@ -35,7 +37,8 @@ const ADMIN_BODY_BYTES_MAX: usize = 256 << 10;
 /// What the administrator's API works on.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    pub(crate) token: Arc<AdminToken>,
+    pub(crate) tokens: Arc<AdminTokens>,
+    pub(crate) guesses: Arc<Guesses>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) enrolment: Arc<Enrolment>,
@@ -59,6 +62,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(sources::router())
         .merge(policies::router())
         .merge(keys::router())
+        .merge(tokens::router())
         .merge(audit::router())
         .layer(middleware::from_fn_with_state(admin.clone(), access::record))
         .layer(middleware::from_fn_with_state(admin.clone(), access::require_token))

@@ -18,17 +18,31 @@ use std::{
 
 /// A request that is not served: answered as problem+json.
 #[derive(Debug)]
-pub(crate) struct Refused(Box<Problem>);
+pub(crate) struct Refused {
+    problem: Box<Problem>,
+    retry_after: Option<Duration>,
+}
+
+impl Refused {
+    /// To be tried again after a while.
+    pub(crate) fn later(problem: Problem, after: Duration) -> Self {
+        Self { problem: Box::new(problem), retry_after: Some(after) }
+    }
+}
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem))
+        Self { problem: Box::new(problem), retry_after: None }
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        aups_nos::problem_response(*self.0)
+        let mut response = aups_nos::problem_response(*self.problem);
+        if let Some(after) = self.retry_after {
+            aups_nos::retry_after(&mut response, after);
+        }
+        response
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who administers: admin tokens, and the audit trail of what is done with them.
 
-use crate::program::{Aups, METEO, text};
+use crate::program::{Answer, Aups, METEO, text};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -108,4 +108,184 @@ fn nothing_is_changed_that_cannot_be_recorded() {
     fs::rename(&away, &trail).unwrap();
     assert_eq!(add().status, 201);
     aups.enrol(pending.trim(), "bob.json", &[]);
+}
+
+impl Aups {
+    /// A request with any token.
+    fn as_holder_of(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        self.request(method, path, body.as_bytes(), &[("Authorization", &format!("Bearer {}", token.trim()))])
+    }
+}
+
+#[test]
+fn each_administrator_has_a_token_of_its_own() {
+    let mut aups = Aups::start();
+    let ci = aups.ok(&["token", "add", "ci", "--expires", "90d"]);
+    assert_eq!(ci.trim().len(), 43, "the token alone");
+    assert_eq!(aups.as_holder_of(&ci, "POST", "/v1/users", r#"{"sub":"alice"}"#).status, 201);
+    let trail = aups.trail();
+    assert_eq!((&trail.last().unwrap()["actor"], &trail.last().unwrap()["path"]), (&json!("ci"), &json!("/v1/users")));
+
+    let listed: Value = serde_json::from_str(&aups.ok(&["token", "list", "--json"])).unwrap();
+    assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&json!("admin"), &json!("ci")));
+    assert!(listed[0].get("expires").is_none() && listed[1]["lastUsed"].is_u64(), "{listed}");
+    assert_eq!(listed[1]["expires"].as_u64().unwrap() - listed[1]["created"].as_u64().unwrap(), 90 * 86_400_000);
+    assert!(aups.ok(&["token", "list"]).starts_with("NAME   CREATED"));
+
+    let rotated = aups.ok(&["token", "rotate", "ci", "--grace", "10m"]);
+    for token in [&ci, &rotated] {
+        assert_eq!(aups.as_holder_of(token, "GET", "/v1/tokens", "").status, 200);
+    }
+    let again = aups.ok(&["token", "rotate", "ci"]);
+    assert_eq!(aups.as_holder_of(&rotated, "GET", "/v1/tokens", "").status, 401);
+    aups.kill_and_restart();
+    assert_eq!(aups.as_holder_of(&again, "GET", "/v1/tokens", "").status, 200, "tokens survive a kill");
+    aups.ok(&["token", "remove", "ci"]);
+    assert_eq!(aups.as_holder_of(&again, "GET", "/v1/tokens", "").status, 401);
+}
+
+#[test]
+fn the_first_token_is_rotated_in_its_file_and_the_last_one_stays() {
+    let aups = Aups::start();
+    let old = aups.admin_token();
+    let new = aups.ok(&["token", "rotate", "admin"]);
+    assert_eq!(aups.admin_token(), new.trim());
+    assert_eq!(aups.as_holder_of(&old, "GET", "/v1/users", "").status, 401);
+    aups.ok(&["user", "list"]);
+    let refused = aups.run(&["token", "remove", "admin"]);
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(text(&refused.stderr).contains("last token without an end"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_token_that_has_ended_is_told_so_and_a_wrong_one_is_told_nothing() {
+    let aups = Aups::start();
+    let soon = aups.admin("POST", "/v1/tokens", r#"{"name":"soon","expiresIn":"1ms"}"#).json();
+    let wrong = aups.as_holder_of("wrong", "GET", "/v1/users", "");
+    let none = aups.request("GET", "/v1/users", b"", &[]);
+    assert_eq!((wrong.problem(401), &wrong.body), (none.problem(401), &none.body));
+    let ended = aups.as_holder_of(soon["token"].as_str().unwrap(), "GET", "/v1/users", "");
+    assert_eq!(ended.problem(401), "admin-token");
+    assert!(ended.json()["detail"].as_str().unwrap().contains("ended at"), "{}", ended.body);
+    assert_eq!(aups.admin("GET", "/v1/tokens", "").json()["items"][1]["name"], "soon");
+
+    let trail: Vec<_> = aups.trail().into_iter().filter(|line| line["event"] == "refused").collect();
+    assert_eq!(trail.len(), 3);
+    assert_eq!(
+        (&trail[0]["path"], &trail[0]["status"], trail[0].get("actor")),
+        (&json!("/v1/users"), &json!(401), None)
+    );
+    assert_eq!(trail[2]["actor"], "soon");
+    let metrics = aups.request("GET", "/metrics", b"", &[]).body;
+    assert!(metrics.contains(r#"aups_requests_refused_total{code="admin-token"} 3"#), "{metrics}");
+}
+
+#[test]
+fn wrong_tokens_are_slowed_down_and_right_ones_are_not() {
+    let aups = Aups::start();
+    let mut command = std::process::Command::new("curl");
+    // Many requests over one connection.
+    command.args([
+        "-sS",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code} %header{retry-after}\n",
+        "-H",
+        "Authorization: Bearer x",
+    ]);
+    command.arg(aups.url("/v1/users?[1-1000]"));
+    let (_, answers, _) = crate::program::run(&mut command);
+    let slowed = answers.lines().filter(|line| *line == "429 1").count();
+    let refused = answers.lines().filter(|line| line.trim() == "401").count();
+    assert!(slowed >= 1 && refused >= 300 && slowed + refused == 1_000, "{slowed} {refused}");
+    assert_eq!(aups.admin("GET", "/v1/users", "").status, 200);
+}
+
+#[test]
+fn malformed_tokens_are_refused_with_what_to_do() {
+    let aups = Aups::start();
+    let add = |body: &str| aups.admin("POST", "/v1/tokens", body);
+    for (body, member) in [
+        (r#"{"name":"a","expiresIn":"90"}"#, "expiresIn"),
+        (r#"{"name":"a","expiresIn":"1d","expires":1}"#, "expiresIn"),
+        (r#"{"name":"a","expires":1}"#, "expires"),
+        (r#"{"name":"a","expiresIn":"0s"}"#, "expires"),
+        (r#"{"name":"a","expiresIn":"3651d"}"#, "expires"),
+    ] {
+        let refused = add(body);
+        assert_eq!(refused.problem(400), "malformed-token", "{body}");
+        assert_eq!(refused.json()["member"], member, "{body}");
+    }
+    for body in [r#"{"name":"a b"}"#, r#"{"name":"a","expires":-1}"#, r#"{"nam":"a"}"#, "{}", ""] {
+        assert_eq!(add(body).problem(400), "malformed-request", "{body}");
+    }
+    assert_eq!(add(r#"{"name":"admin"}"#).problem(409), "exists");
+    assert_eq!(aups.admin("DELETE", "/v1/tokens/nobody", "").problem(404), "unknown");
+    assert_eq!(aups.admin("POST", "/v1/tokens/nobody/rotate", "").problem(404), "unknown");
+    for (query, code) in
+        [("grace=61m", "malformed-token"), ("grace=x", "malformed-token"), ("grce=1m", "malformed-query")]
+    {
+        assert_eq!(aups.admin("POST", &format!("/v1/tokens/admin/rotate?{query}"), "").problem(400), code, "{query}");
+    }
+    let usage = aups.run(&["token", "add", "ci", "--expires", "90"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(text(&usage.stderr).contains("90d"), "{}", text(&usage.stderr));
+    assert_eq!(aups.admin("GET", "/v1/tokens", "").json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_trail_is_shown_and_followed() {
+    let aups = Aups::start();
+    aups.ok(&["group", "add", "staff"]);
+    let table = aups.ok(&["audit", "tail", "-n", "3"]);
+    let rows: Vec<_> = table.lines().collect();
+    assert!(rows[0].starts_with("NUMBER  AT") && rows.len() == 3, "what began is not shown again:\n{table}");
+    assert!(rows[2].contains("admin  127.0.0.1  POST /v1/groups 201") && rows[2].contains("staff"), "{table}");
+
+    let (server, data) = (aups.url(""), aups.data_dir());
+    let args = ["audit", "tail", "-n", "2", "--follow", "--json", "--server", &server, "--data-dir"];
+    let mut followed = aups.spawn(&[&args[..], &[data.to_str().unwrap()]].concat());
+    let before: Vec<_> = (0..2).map(|_| followed.next()).collect();
+    aups.ok(&["group", "remove", "staff"]);
+    let after: Vec<_> = (0..2).map(|_| followed.next()).collect();
+    let file = fs::read_to_string(data.join("audit/000000000001.jsonl")).unwrap();
+    assert!(file.ends_with(&format!("{}\n", [before, after].concat().join("\n"))), "byte by byte:\n{file}");
+    assert_eq!(aups.run(&["audit", "tail", "-n", "0"]).status.code(), Some(2));
+}
+
+#[test]
+fn nothing_that_is_secret_is_in_the_trail() {
+    let mut aups = Aups::start();
+    aups.apply(METEO);
+    let enrolment = aups.ok(&["user", "add", "alice"]);
+    aups.enrol(enrolment.trim(), "alice.json", &[]);
+    let identity: Value = serde_json::from_slice(&fs::read(aups.file("alice.json")).unwrap()).unwrap();
+    let mut secrets = vec![
+        enrolment.split('.').next().unwrap().to_owned(),
+        identity["mqtt"]["password"].as_str().unwrap().to_owned(),
+        identity["signingKey"].as_str().unwrap().to_owned(),
+        identity["kemKey"].as_str().unwrap().to_owned(),
+        aups.source("sensor1"),
+        aups.admin_token(),
+    ];
+    for command in [
+        &["user", "token", "alice"][..],
+        &["source", "invite"],
+        &["token", "add", "ci"],
+        &["token", "rotate", "ci"],
+        &["token", "rotate", "admin"],
+    ] {
+        let printed = aups.ok(command);
+        secrets.push(printed.trim().split('.').next().unwrap().to_owned());
+    }
+    aups.request("GET", "/v1/users?token=in-the-query", b"", &[("Authorization", "Bearer wrong-but-private")]);
+    secrets.extend(["in-the-query", "wrong-but-private"].map(ToOwned::to_owned));
+    assert!(aups.terminate().status.success());
+    for entry in fs::read_dir(aups.data_dir().join("audit")).unwrap() {
+        let written = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for secret in &secrets {
+            assert!(secret.len() >= 12 && !written.contains(secret.as_str()), "{secret}");
+        }
+    }
 }

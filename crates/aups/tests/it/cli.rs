@@ -25,8 +25,9 @@ fn aups(arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
 /// An address at which nobody listens.
 const NOBODY: &str = "http://127.0.0.1:1";
 
-const COMMANDS: [&str; 12] =
-    ["up", "demo", "user", "app", "group", "source", "policy", "key", "enrol", "topics", "sub", "send"];
+const COMMANDS: [&str; 14] = [
+    "up", "demo", "user", "app", "group", "source", "policy", "key", "token", "audit", "enrol", "topics", "sub", "send",
+];
 
 #[test]
 fn every_command_has_help_with_examples() {

@@ -2,18 +2,23 @@
 
 use super::Admin;
 use crate::server::{
-    admin_token::Actor,
+    admin_tokens::{Actor, Presented},
     audit::{AuditError, Call, Event, Note},
     http::Refused,
 };
-use aups_core::Problem;
+use aups_core::{Problem, UnixMillis};
+use aups_nos::{Buckets, Rate, sender_network};
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{Method, header::AUTHORIZATION},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use tokio::time::Instant;
+
+/// Wrong tokens that an address may present before it is told to wait.
+const GUESSES_RATE: Rate = Rate { per_second: 10, burst: 300 };
 
 /// Lets only administrators through; further in, `Extension<Actor>` says which.
 pub(super) async fn require_token(
@@ -29,19 +34,63 @@ pub(super) async fn require_token(
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    let Some(actor) = presented.and_then(|token| admin.token.holder(token)) else {
-        let call = Call::new(None, peer.ip(), request.method().as_str(), request.uri().path());
-        admin.audit.refused(call, 401);
-        return Refused::from(Problem::new(
-            401,
-            "admin-token",
-            "Not authenticated",
-            "this needs the admin token as Bearer: see admin.token in the server's data directory",
-        ))
-        .into_response();
+    let known = presented.map_or(Presented::Unknown, |token| admin.tokens.check(token));
+    let (actor, refused) = match known {
+        Presented::Valid(actor) => {
+            request.extensions_mut().insert(actor);
+            return next.run(request).await;
+        }
+        Presented::Ended(actor, ended) => (Some(actor), token_ended(ended)),
+        Presented::Unknown => (None, admin.guesses.refusal(peer.ip())),
     };
-    request.extensions_mut().insert(actor);
-    next.run(request).await
+    let response = refused.into_response();
+    let actor = actor.as_ref().map(Actor::name);
+    let call = Call::new(actor, peer.ip(), request.method().as_str(), request.uri().path());
+    admin.audit.refused(call, response.status().as_u16());
+    response
+}
+
+/// Told to nobody but the holder of a token that held once.
+fn token_ended(ended: UnixMillis) -> Refused {
+    Refused::from(Problem::new(
+        401,
+        "admin-token",
+        "Not authenticated",
+        format!("this admin token ended at {ended}; ask another administrator: aups token rotate NAME"),
+    ))
+}
+
+/// How often each address may be wrong about the token. A right one always passes: a guess at 256 bits is no danger, but
+/// noise, and whoever shares an address with it is not to suffer.
+#[derive(Debug)]
+pub(crate) struct Guesses(Buckets<IpAddr>);
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self(Buckets::new(GUESSES_RATE))
+    }
+}
+
+impl Guesses {
+    fn refusal(&self, address: IpAddr) -> Refused {
+        match self.0.take(sender_network(address), 1, Instant::now()) {
+            Ok(()) => Refused::from(Problem::new(
+                401,
+                "admin-token",
+                "Not authenticated",
+                "this needs the admin token as Bearer: see admin.token in the server's data directory",
+            )),
+            Err(after) => Refused::later(
+                Problem::new(
+                    429,
+                    "admin-token-rate",
+                    "Too many wrong tokens",
+                    "requests with wrong admin tokens come too often from this address; look where they come from",
+                ),
+                after,
+            ),
+        }
+    }
 }
 
 /// Puts every request of an administrator into the audit trail: reads are counted; of all others, that they began is on

@@ -6,7 +6,7 @@ use super::{
     query, read_json,
 };
 use crate::server::{
-    admin_token::Actor,
+    admin_tokens::Actor,
     audit::Note,
     http::{Refused, read_body},
     policies::{PolicyAdminError, Reason, Version},
