@@ -5,7 +5,7 @@
 #![expect(clippy::expect_used, reason = "a bench that cannot start says why")]
 
 use aups_core::{Attributes, Item, Marks, Principal, ReaderKind, RealmId, Score, Topic};
-use aups_policy::{Pdp, PolicySet, RequestContext, Residuals, Resource};
+use aups_policy::{Pdp, PolicySet, RequestContext, Residuals, Resource, diff};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -142,5 +142,29 @@ fn admission(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, scopes, residuals, filters, admission);
+/// A change of policies for a thousand readers, ten thousand topics and a hundred policies: of one policy, and of a third of
+/// them. One policy compares the reader with the topic, so that no two readers and no two topics are alike.
+fn differences(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("diff");
+    group.sample_size(10);
+    let own = "permit(principal, action, resource) when { resource has level1 && principal.org == resource.level1 };\n";
+    let source = policies(99) + own;
+    let reader = |n: usize| {
+        let mut reader = alice();
+        reader.sub = format!("reader{n}").parse().expect("a name");
+        reader.attributes.roles = [format!("role{}", n % 7), format!("role{}", n % 5)].into();
+        reader.attributes.org = format!("s{n}");
+        reader
+    };
+    let readers: Vec<Principal> = (0..1_000).map(reader).collect();
+    let topics: Vec<Topic> =
+        (0..10_000).map(|n| format!("t{}/s{}/x{n}", n % 100, n % 1_000).parse().expect("a topic")).collect();
+    let before = pdp(&admit(&source));
+    for (name, old, new) in [("one policy", "t42\")", "t43\")"), ("a third", "0.3", "0.35")] {
+        let after = pdp(&admit(&source.replacen(old, new, if name == "a third" { 33 } else { 1 })));
+        group.bench_function(name, |bench| bench.iter(|| diff(&before, &after, black_box(&readers), &topics)));
+    }
+}
+
+criterion_group!(benches, scopes, residuals, filters, admission, differences);
 criterion_main!(benches);

@@ -135,6 +135,12 @@ impl Rule {
         self.policy.effect()
     }
 
+    /// All that decides to whom it applies and to what, as a text.
+    pub(crate) fn demand(&self) -> String {
+        let conditions: Vec<String> = self.conditions().iter().map(ToString::to_string).collect();
+        format!("{} {:?} {} {}", self.effect(), self.readers, self.subtree, conditions.join("\n"))
+    }
+
     /// What its clauses demand, one after the other; those of `unless` negated.
     pub(crate) fn conditions(&self) -> Vec<Expr> {
         let clause = |clause: &Clause| match clause {

@@ -3,13 +3,14 @@
 //! Readers that no policy can tell apart are asked once, and so are topics.
 
 use crate::{
-    Pdp, Standing,
+    Pdp, PolicySet, Standing,
     admission::Rule,
     compare::{Comparer, Difference},
     outcome::{Outcomes, children},
     partial::Known,
     reader,
-    settle::{asks_of_topic, questions, settle},
+    schema::Schema,
+    settle::{asks_of_topic, questions, settle, truth},
     vocabulary::{APP, USER, is_named},
 };
 use aups_core::{Principal, ReaderKind, Sub, Topic};
@@ -103,12 +104,12 @@ impl Change {
 /// topics and a hundred policies.
 pub fn diff(before: &Pdp, after: &Pdp, readers: &[Principal], topics: &[Topic]) -> Diff {
     let topics: BTreeSet<&Topic> = topics.iter().collect();
-    let (sides, mut comparison) = ([before, after], Comparison::default());
+    let (sides, rules, mut comparison) = ([before, after], Rules::of(before, after), Comparison::default());
     let (classes, named) = (classes(sides, topics.iter().copied()), named(sides));
     let mut found = Diff { readers: readers.len(), topics: topics.len(), ..Diff::default() };
     let mut known: HashMap<Vec<u8>, Vec<Shift>> = HashMap::new();
     for who in readers {
-        let shifts = known.entry(class_of(who, &named)).or_insert_with(|| comparison.shifts(who, sides, &classes));
+        let shifts = known.entry(class_of(who, &named)).or_insert_with(|| comparison.shifts(who, &rules, &classes));
         found.add(who, shifts);
     }
     found
@@ -224,14 +225,25 @@ struct Decided {
 }
 
 impl Comparison {
-    fn shifts(&mut self, who: &Principal, sides: [&Pdp; 2], classes: &[Vec<&Topic>]) -> Vec<Shift> {
-        let sides = sides.map(|pdp| Side::of(pdp, who, self));
+    fn shifts(&mut self, who: &Principal, rules: &Rules<'_>, classes: &[Vec<&Topic>]) -> Vec<Shift> {
+        let [before, after] =
+            [&rules.before, &rules.after].map(|(schema, own)| Claims::of(who, schema, own.iter().copied(), self));
+        let mut common = None;
         let mut together: BTreeMap<Arc<Decided>, Vec<&Topic>> = BTreeMap::new();
         for topics in classes {
             let Some(any) = topics.first() else { continue };
-            let [before, after] = &sides;
-            let claims = [before.claims_on(any, self), after.claims_on(any, self)];
-            if let Some(decided) = self.decide(claims) {
+            let own = [before.on(any, self), after.on(any, self)];
+            // What the sets have in common cannot make a difference where the rest makes none.
+            let [before_own, after_own] = &own;
+            if before_own == after_own {
+                continue;
+            }
+            let common = common.get_or_insert_with(|| {
+                let (schema, common) = &rules.common;
+                Claims::of(who, schema, common.iter().copied(), self)
+            });
+            let common = common.on(any, self);
+            if let Some(decided) = self.decide(own.map(|own| own.union(&common).copied().collect())) {
                 together.entry(decided).or_default().extend(topics);
             }
         }
@@ -283,8 +295,37 @@ impl Comparison {
     }
 }
 
-/// What one policy set says of one reader.
-struct Side {
+/// The policies of two sets: those that only one has, and those that both have. Each under its schema.
+struct Rules<'p> {
+    before: (&'p Schema, Vec<&'p Rule>),
+    after: (&'p Schema, Vec<&'p Rule>),
+    common: (&'p Schema, Vec<&'p Rule>),
+}
+
+impl<'p> Rules<'p> {
+    fn of(before: &'p Pdp, after: &'p Pdp) -> Self {
+        let (before, after) = (before.set(), after.set());
+        let comparable = before.schema.extension() == after.schema.extension();
+        let texts = |set: &'p PolicySet| -> Vec<(String, &'p Rule)> {
+            set.rules.iter().map(|rule| (rule.demand(), rule)).collect()
+        };
+        let (olds, news) = (texts(before), texts(after));
+        let known: BTreeSet<&String> = olds.iter().map(|(text, _)| text).filter(|_| comparable).collect();
+        let kept: BTreeSet<&String> = news.iter().map(|(text, _)| text).filter(|text| known.contains(text)).collect();
+        let of = |rules: &[(String, &'p Rule)], common: bool| {
+            rules.iter().filter(|(text, _)| kept.contains(text) == common).map(|(_, rule)| *rule).collect()
+        };
+        Self {
+            before: (&before.schema, of(&olds, false)),
+            after: (&after.schema, of(&news, false)),
+            common: (&after.schema, of(&news, true)),
+        }
+    }
+}
+
+/// What policies say of one reader.
+#[derive(Default)]
+struct Claims {
     everywhere: Vec<Claim>,
     below: HashMap<Box<str>, Vec<Claim>>,
 }
@@ -296,13 +337,20 @@ enum Claim {
     Open(Effect, Arc<Expr>),
 }
 
-impl Side {
-    /// If the policies cannot be evaluated, the reader reads nothing.
-    fn of(pdp: &Pdp, who: &Principal, comparison: &mut Comparison) -> Self {
-        let mut side = Self { everywhere: Vec::new(), below: HashMap::new() };
-        for (rule, condition) in
-            (Known::reader(who, &pdp.set().schema)).conditions(&pdp.set().rules).unwrap_or_default()
-        {
+impl Claims {
+    fn of<'r>(
+        who: &Principal,
+        schema: &Schema,
+        rules: impl Iterator<Item = &'r Rule>,
+        comparison: &mut Comparison,
+    ) -> Self {
+        let mut claims = Self::default();
+        let Ok(conditions) = Known::reader(who, schema).conditions(rules) else {
+            // What cannot be evaluated lets nobody read.
+            claims.everywhere.extend(comparison.number(Effect::Forbid, &truth(true)).map(Claim::Settled));
+            return claims;
+        };
+        for (rule, condition) in conditions {
             let claim = if asks_of_topic(&condition) {
                 Claim::Open(rule.effect(), condition)
             } else {
@@ -310,22 +358,21 @@ impl Side {
                 Claim::Settled(number)
             };
             match &rule.subtree.0 {
-                Some(top) => side.below.entry(top.as_str().into()).or_default().push(claim),
-                None => side.everywhere.push(claim),
+                Some(top) => claims.below.entry(top.as_str().into()).or_default().push(claim),
+                None => claims.everywhere.push(claim),
             }
         }
-        side
+        claims
     }
 
-    /// The numbers of the claims that have a say about a topic, sorted, none twice.
-    fn claims_on(&self, topic: &Topic, comparison: &mut Comparison) -> Vec<usize> {
+    /// The numbers of those that have a say about a topic.
+    fn on(&self, topic: &Topic, comparison: &mut Comparison) -> BTreeSet<usize> {
         let below = topic.prefixes().filter_map(|prefix| self.below.get(prefix)).flatten();
         let number = |claim: &Claim| match claim {
             Claim::Settled(number) => Some(*number),
             Claim::Open(effect, condition) => comparison.number(*effect, &settle(condition, topic)),
         };
-        let numbers: BTreeSet<usize> = self.everywhere.iter().chain(below).filter_map(number).collect();
-        numbers.into_iter().collect()
+        self.everywhere.iter().chain(below).filter_map(number).collect()
     }
 }
 

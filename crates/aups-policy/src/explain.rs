@@ -4,14 +4,15 @@ use crate::{
     FilterVerdict, Pdp, RequestContext, Resource, Standing,
     admission::Rule,
     compare::Comparer,
+    item,
     outcome::{Outcomes, children},
     partial::{Known, permit_if},
     reader::Failure,
     rights::lets_in,
     settle::{settle, truth},
-    words::{flatten, head, opposite, words},
+    words::{flatten, guards, head, opposite, text, words},
 };
-use aups_core::{Filter, Item, Marks, Principal, ReaderKind, Sub, Topic};
+use aups_core::{AttributeValue, Attributes, Filter, GroupName, Item, Marks, Principal, ReaderKind, Sub, Topic};
 use cedar_policy::{
     Effect, PolicyId,
     pst::{BinaryOp, Expr, UnaryOp, Var},
@@ -240,7 +241,15 @@ impl Question<'_> {
             Effect::Forbid if !outcomes.falsity => Says::Applies,
             _ => Says::Depends,
         };
-        Finding { rule, covers, says, parts }
+        // What asks only whether something is there that another part asks about goes without saying.
+        let mut told: Vec<Part> = Vec::new();
+        while let Some(part) = parts.pop() {
+            if !told.iter().any(|later| guards(&part.asked, &later.asked)) {
+                told.push(part);
+            }
+        }
+        told.reverse();
+        Finding { rule, covers, says, parts: told }
     }
 
     /// What is left of conditions, each for itself but for the questions before it whether something is there.
@@ -283,22 +292,25 @@ impl Question<'_> {
         let named = |effect: &str| {
             let applies = |says: &&PolicySays| says.says == Says::Applies && says.effect == effect;
             let names: Vec<String> = policies.iter().filter(applies).map(|says| format!("`{}`", says.name)).collect();
-            (!names.is_empty())
-                .then(|| format!("polic{} {}", if names.len() == 1 { "y" } else { "ies" }, names.join(", ")))
+            match names.as_slice() {
+                [] => None,
+                [one] => Some(format!("policy {one} {effect}s it")),
+                several => Some(format!("policies {} {effect} it", several.join(", "))),
+            }
         };
         match (answer, standing) {
             (_, Err(error)) => {
                 format!("{reader} may read nothing of {topic}: the policies could not be evaluated: {error}")
             }
             (Answer::Allow, _) => {
-                let why = named("permit").map(|names| format!(": {names} permit it"));
+                let why = named("permit").map(|policies| format!(": {policies}"));
                 format!("{reader} may read {what} of {topic}{}", why.unwrap_or_default())
             }
             (Answer::Depends, Ok(standing)) => format!("{reader} may read items of {topic}: {standing}"),
             (Answer::Deny, _) => {
                 let what = if self.known.item.is_some() { "may not read this item" } else { "may read no item" };
                 let why = match named("forbid") {
-                    Some(names) => format!("{names} forbid it"),
+                    Some(policies) => policies,
                     None => match policies.iter().find(|says| says.effect == "permit" && !says.needed.is_empty()) {
                         Some(nearest) => {
                             format!(
@@ -323,49 +335,93 @@ impl Question<'_> {
     }
 
     fn collect_facts(&self, condition: &Expr, facts: &mut BTreeSet<String>) {
-        let Known { who, context, .. } = &self.known;
-        let sub = &who.sub;
-        let fact = match condition {
-            Expr::Var(Var::Principal) => {
-                let groups: Vec<&str> = who.groups.iter().map(aups_core::GroupName::as_str).collect();
-                let kind = if who.kind == ReaderKind::App { "an app" } else { "a user" };
-                let none = groups.is_empty();
-                Some(if none {
-                    format!("{sub} is {kind}, in no group")
-                } else {
-                    format!("{sub} is {kind}, in {}", groups.join(", "))
-                })
-            }
-            Expr::GetAttr { expr, attr }
-            | Expr::HasAttr { expr, attrs: cedar_policy::pst::NonEmpty { head: attr, .. } } => match &**expr {
-                Expr::Var(Var::Principal) => Some(reader_fact(who, attr)),
-                Expr::Var(Var::Context) => context.map(|context| request_fact(context, attr)),
-                Expr::Var(Var::Resource) if attr == "topic" || attr.starts_with("level") => {
-                    Some(format!("the topic is {}", self.topic))
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        match fact {
+        match self.fact(condition) {
             Some(fact) => drop(facts.insert(fact)),
             None => children(condition).for_each(|child| self.collect_facts(child, facts)),
         }
     }
+
+    /// What is the case of the one thing that an expression reads. `None` for any other expression.
+    fn fact(&self, expr: &Expr) -> Option<String> {
+        let (of, mut path) = read_by(expr)?;
+        let Known { who, context, item, schema } = &self.known;
+        match (of, path.as_slice()) {
+            (Var::Principal, []) => Some(membership(who)),
+            (Var::Principal, [name]) => Some(reader_fact(who, name)),
+            (Var::Principal, ["tags", name]) => Some(tag_fact(who.sub.as_str(), name, &who.attributes.tags)),
+            (Var::Context, [name]) => context.map(|context| request_fact(context, name)),
+            (Var::Resource, [name]) if *name == "topic" || name.starts_with("level") => {
+                Some(format!("the topic is {}", self.topic))
+            }
+            (Var::Resource, []) => None,
+            (Var::Resource, ["tags", name]) => item.map(|item| tag_fact("the item", name, &item.marks.tags)),
+            (Var::Resource, _) => {
+                path.truncate(2);
+                item.as_ref().and_then(|item| item::fact(&path, item, schema))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whose attribute an expression reads or asks for: `["quality", "accuracy"]`, `["tags", "owner"]`, `[]` for all of it.
+fn read_by(expr: &Expr) -> Option<(&Var, Vec<&str>)> {
+    match expr {
+        Expr::Var(var) => Some((var, Vec::new())),
+        Expr::GetAttr { expr, attr } => {
+            let (var, mut path) = read_by(expr)?;
+            path.push(attr);
+            Some((var, path))
+        }
+        Expr::HasAttr { expr, attrs } => {
+            let (var, mut path) = read_by(expr)?;
+            path.extend(attrs.iter().map(AsRef::<str>::as_ref));
+            Some((var, path))
+        }
+        Expr::BinaryOp { op: BinaryOp::GetTag | BinaryOp::HasTag, left, right } => match &**left {
+            Expr::Var(var) => Some((var, vec!["tags", text(right)?])),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn membership(who: &Principal) -> String {
+    let groups: Vec<&str> = who.groups.iter().map(GroupName::as_str).collect();
+    let kind = if who.kind == ReaderKind::App { "an app" } else { "a user" };
+    let groups = if groups.is_empty() { "no group".to_owned() } else { groups.join(", ") };
+    format!("{} is {kind}, in {groups}", who.sub)
 }
 
 fn reader_fact(who: &Principal, attribute: &str) -> String {
+    let Attributes { roles, org, clearance, purposes, tags: _, further } = &who.attributes;
     let sub = &who.sub;
-    let list = |members: &BTreeSet<String>| members.iter().cloned().collect::<Vec<_>>().join(", ");
-    match attribute {
-        "roles" if who.attributes.roles.is_empty() => format!("{sub} has no roles"),
-        "roles" => format!("{sub} has roles: {}", list(&who.attributes.roles)),
-        "purposes" if who.attributes.purposes.is_empty() => format!("{sub} has no purposes"),
-        "purposes" => format!("{sub} has purposes: {}", list(&who.attributes.purposes)),
-        "org" if who.attributes.org.is_empty() => format!("{sub} has no org"),
-        "org" => format!("{sub}'s org is {:?}", who.attributes.org),
-        "clearance" => format!("{sub}'s clearance is {}", who.attributes.clearance),
-        other => format!("{sub} has no {other}"),
+    let list = |name: &str, members: &BTreeSet<String>| {
+        let members: Vec<&str> = members.iter().map(String::as_str).collect();
+        if members.is_empty() {
+            format!("{sub} has no {name}")
+        } else {
+            format!("{sub} has {name}: {}", members.join(", "))
+        }
+    };
+    match (attribute, further.get(attribute)) {
+        ("roles", _) => list("roles", roles),
+        ("purposes", _) => list("purposes", purposes),
+        ("org", _) if org.is_empty() => format!("{sub} has no org"),
+        ("org", _) => format!("{sub}'s org is {org:?}"),
+        ("clearance", _) => format!("{sub}'s clearance is {clearance}"),
+        (name, None) => format!("{sub} has no {name}"),
+        (name, Some(AttributeValue::Texts(members))) => list(name, members),
+        (name, Some(AttributeValue::Text(text))) => format!("{sub}'s {name} is {text:?}"),
+        (name, Some(AttributeValue::Truth(truth))) => format!("{sub}'s {name} is {truth}"),
+        (name, Some(AttributeValue::Number(number))) => format!("{sub}'s {name} is {number}"),
+    }
+}
+
+fn tag_fact(whose: &str, name: &str, tags: &BTreeMap<String, String>) -> String {
+    match tags.get(name) {
+        Some(text) => format!("tag {name:?} of {whose} is {text:?}"),
+        None => format!("{whose} has no tag {name:?}"),
     }
 }
 
@@ -404,13 +460,14 @@ impl Finding<'_> {
     }
 
     fn why_it_applies(&self) -> Vec<String> {
-        let topic = self.rule.subtree.0.iter().map(|top| format!("the topic is {top} or below it"));
+        let topic = self.rule.subtree.0.iter().map(topic_words);
         let parts = self.parts.iter().map(|part| if part.fails() { failure(part) } else { words(&part.asked) });
         topic.chain(parts).collect()
     }
 
     fn why_it_does_not(&self, question: &Question<'_>) -> Vec<String> {
-        let topic = (!self.covers).then(|| format!("its topic is {}, not {}", self.rule.subtree, question.topic));
+        let topic = self.rule.subtree.0.iter().filter(|_| !self.covers);
+        let topic = topic.map(|top| format!("{} (it is {})", topic_words(top), question.topic));
         let failing = self.parts.iter().filter(|part| part.fails()).map(|part| {
             if part.outcomes().failure {
                 return failure(part);
@@ -418,12 +475,12 @@ impl Finding<'_> {
             let facts = question.facts(&part.asked);
             if facts.is_empty() { words(&part.asked) } else { format!("{} ({})", words(&part.asked), facts.join("; ")) }
         });
-        topic.into_iter().chain(failing).collect()
+        topic.chain(failing).collect()
     }
 
     fn what_would_serve(&self) -> Vec<String> {
         let topic = self.rule.subtree.0.iter().filter(|_| !self.covers);
-        let topic = topic.map(|top| format!("the topic is {top} or below it"));
+        let topic = topic.map(topic_words);
         let parts = self.parts.iter().filter(|part| part.fails() || part.is_open());
         topic.chain(parts.map(|part| words(&part.asked))).collect()
     }
@@ -431,6 +488,10 @@ impl Finding<'_> {
     fn what_would_spare(&self) -> Vec<String> {
         self.parts.iter().map(|part| opposite(&part.asked)).collect()
     }
+}
+
+fn topic_words(top: &Topic) -> String {
+    format!("the topic is {top} or below it")
 }
 
 fn failure(part: &Part) -> String {

@@ -4,6 +4,7 @@ use crate::{
     reader::Failure,
     schema::{AttributeType, Schema},
     vocabulary::Vocabulary,
+    words,
 };
 use aups_core::{Item, Marks, Score, Topic};
 use cedar_policy::{Entity, EntityUid, RestrictedExpression};
@@ -188,6 +189,17 @@ pub(crate) fn tags<'a, N: From<&'a str>>(marks: &'a Marks) -> impl Iterator<Item
     marks.tags.iter().map(move |(name, text)| (N::from(name.as_str()), expression(text)))
 }
 
+/// What an item has at a path such as `["quality", "accuracy"]`, in words.
+pub(crate) fn fact(path: &[&str], resource: &Resource<'_>, schema: &Schema) -> Option<String> {
+    let [attribute] = Attribute::read_by(path, schema).try_into().ok()?;
+    let name = path.join(".");
+    Some(match attribute.of(resource) {
+        None => format!("the item has no {name}"),
+        Some(Value::Texts(texts)) if texts.is_empty() => format!("{name}: none"),
+        Some(value) => format!("{name} is {}", value.words()),
+    })
+}
+
 /// The item with its attributes and tags, in every topic entity that it is in.
 pub(crate) fn entity(resource: &Resource<'_>, schema: &Schema) -> Result<Entity, Failure> {
     let name = Vocabulary::get().item.clone();
@@ -213,6 +225,16 @@ enum Value<'a> {
 impl<'a> Value<'a> {
     fn text(text: &'a str) -> Self {
         Self::Text(Cow::Borrowed(text))
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Text(text) => format!("{text:?}"),
+            Self::Decimal(number) => words::decimal(&decimal(*number)),
+            Self::Number(number) => number.to_string(),
+            Self::Truth(truth) => truth.to_string(),
+            Self::Texts(texts) => texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "),
+        }
     }
 
     fn score(score: Score) -> Self {
@@ -249,7 +271,7 @@ impl<'a> Value<'a> {
 }
 
 /// Cedar's text of a decimal: `-0.0500`.
-fn decimal(ten_thousandths: i64) -> String {
+pub(crate) fn decimal(ten_thousandths: i64) -> String {
     let magnitude = ten_thousandths.unsigned_abs();
     let mut text = String::with_capacity(24);
     let sign = if ten_thousandths < 0 { "-" } else { "" };

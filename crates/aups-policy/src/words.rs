@@ -84,7 +84,7 @@ fn say(condition: &Expr, holds: bool) -> Phrase {
                 .iter()
                 .enumerate()
                 // `resource has value &&` only guards what is said of the value.
-                .filter(|(at, part)| joint == "or" || !guards(part, parts.get(at + 1..).unwrap_or_default()))
+                .filter(|(at, part)| joint == "or" || !parts.iter().skip(at + 1).any(|later| guards(part, later)))
                 .map(|(_, part)| say(part, holds).within(joint))
                 .collect();
             let joint = (said.len() > 1).then_some(joint);
@@ -119,7 +119,7 @@ pub(crate) fn flatten<'e>(condition: &'e Expr, joint: BinaryOp, parts: &mut Vec<
 }
 
 /// Whether a part only asks for the presence of something that a later part speaks of.
-fn guards(part: &Expr, later: &[&Expr]) -> bool {
+pub(crate) fn guards(part: &Expr, later: &Expr) -> bool {
     let asked = match part {
         Expr::HasAttr { expr, attrs } if attrs.tail.is_empty() => {
             Expr::GetAttr { expr: expr.clone(), attr: attrs.head.clone() }
@@ -129,7 +129,7 @@ fn guards(part: &Expr, later: &[&Expr]) -> bool {
         }
         _ => return false,
     };
-    later.iter().any(|part| holds(part, &asked))
+    holds(later, &asked)
 }
 
 fn holds(expr: &Expr, part: &Expr) -> bool {
@@ -205,7 +205,10 @@ fn say_relation(op: BinaryOp, left: &Expr, right: &Expr, holds: bool) -> Option<
             })
         }
         BinaryOp::Contains | BinaryOp::ContainsAll | BinaryOp::ContainsAny => say_contains(op, left, right, holds),
-        BinaryOp::HasTag => Some(format!("the item has {} tag {}", if holds { "the" } else { "no" }, value(right)?)),
+        BinaryOp::HasTag => {
+            let whose = if is_reader(left) { "the reader" } else { "the item" };
+            Some(format!("{whose} has {} tag {}", if holds { "the" } else { "no" }, value(right)?))
+        }
         BinaryOp::IsInRange => Some(format!("{} {} in {}", subject(left)?.name, be(holds), value(right)?)),
         _ => say_order(op, left, right, holds),
     }
@@ -305,9 +308,11 @@ fn subject(expr: &Expr) -> Option<Subject> {
             }
             _ => None,
         },
-        Expr::BinaryOp { op: BinaryOp::GetTag, left, right } if matches!(**left, Expr::Var(Var::Resource)) => {
-            plain(format!("tag {}", value(right)?))
-        }
+        Expr::BinaryOp { op: BinaryOp::GetTag, left, right } => match &**left {
+            Expr::Var(Var::Resource) => plain(format!("the item's tag {}", value(right)?)),
+            Expr::Var(Var::Principal) => plain(format!("the reader's tag {}", value(right)?)),
+            _ => None,
+        },
         Expr::UnaryOp { op, expr } if matches!(&**expr, Expr::GetAttr { attr, .. } if attr == "at") => {
             let name = match op {
                 UnaryOp::ToTime => "the time of day of the request",

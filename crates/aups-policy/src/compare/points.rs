@@ -2,6 +2,7 @@
 
 use super::{Outcome, strings};
 use crate::{
+    item::decimal,
     outcome::children,
     partial::permit_if,
     reader::Failure,
@@ -192,12 +193,6 @@ fn around(numbers: &BTreeSet<i64>) -> impl Iterator<Item = i64> {
     let near = |n: &i64| [n.saturating_sub(1), *n, n.saturating_add(1)];
     let all: BTreeSet<i64> = numbers.iter().flat_map(near).chain([0]).collect();
     all.into_iter()
-}
-
-fn decimal(ten_thousandths: i64) -> String {
-    let magnitude = ten_thousandths.unsigned_abs();
-    let sign = if ten_thousandths < 0 { "-" } else { "" };
-    format!("{sign}{}.{:04}", magnitude / 10_000, magnitude % 10_000)
 }
 
 /// Of what type a variable is, as its tests tell.

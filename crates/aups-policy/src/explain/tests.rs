@@ -37,11 +37,28 @@ fn what_does_not_hold_is_said_with_what_is_the_case() {
     assert_eq!(
         ops.why,
         [
-            "its topic is data and what is below it, not greensboro/s1",
+            "the topic is data or below it (it is greensboro/s1)",
             "the reader is in group ops (alice is a user, in no group)"
         ]
     );
     println!("{told}");
+}
+
+#[test]
+fn what_an_item_has_instead_is_told() {
+    let meteorologist = user("alice").role("meteorologist");
+    let sample = Sample::new("greensboro/s1").accuracy(0.79).registered(false);
+    let told = explain(&meteorologist, "greensboro/s1", Some(&sample));
+    assert_eq!(of(&told, "meteo").why, ["quality.accuracy is at least 0.80 (quality.accuracy is 0.79)"]);
+    let forbid = of(&told, "no-strangers");
+    assert_eq!(forbid.says, Says::Applies);
+    assert_eq!(forbid.why, ["the source is not registered", "clearance is below 3"]);
+    assert_eq!(forbid.needed, ["the source is registered", "clearance is at least 3"]);
+    assert_eq!(told.summary, "alice may not read this item of greensboro/s1: policy `no-strangers` forbids it");
+    let told = explain(&user("bob").org("acme"), "data/s1", Some(&Sample::new("data/s1").value("\"text\"")));
+    assert_eq!(of(&told, "hot").why, ["value is above 50.00 (the item has no value)"]);
+    let allowed = explain(&user("bob").group("ops"), "data/s1", Some(&Sample::new("data/s1")));
+    assert_eq!(allowed.summary, "bob may read this item of data/s1: policy `ops` permits it");
 }
 
 #[test]

@@ -55,6 +55,12 @@ fn tests_are_said_and_denied() {
             "the topic is neither a or b nor below one of them",
         ),
         ("resource has value", "the item has a value", "the item has no value"),
+        (
+            r#"resource.hasTag("owner") && resource.getTag("owner") == principal.org"#,
+            r#"the item's tag "owner" is org"#,
+            r#"the item has no tag "owner" or the item's tag "owner" is not org"#,
+        ),
+        (r#"principal.hasTag("x")"#, r#"the reader has the tag "x""#, r#"the reader has no tag "x""#),
         ("context has at", "the time of the request is known", "the time of the request is not known"),
         (
             r#"context has at && context.at < datetime("2027-01-01")"#,
