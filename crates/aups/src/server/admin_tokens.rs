@@ -130,6 +130,13 @@ pub(crate) struct Issued {
     pub(crate) secret: Secret<32>,
 }
 
+/// What changes need to know of each other.
+#[derive(Debug)]
+struct Changes {
+    /// Uses up to this time are stored.
+    uses_written: UnixMillis,
+}
+
 /// The administrators' tokens of a realm.
 #[derive(Debug)]
 pub(crate) struct AdminTokens {
@@ -137,7 +144,7 @@ pub(crate) struct AdminTokens {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     /// Held over a change from reading to writing.
-    changes: tokio::sync::Mutex<()>,
+    changes: tokio::sync::Mutex<Changes>,
     records: RwLock<BTreeMap<TokenName, Record>>,
 }
 
@@ -154,7 +161,8 @@ impl AdminTokens {
         let file = TokenFile::at(file);
         let sha256 = file.open()?;
         let first: TokenName = FIRST.parse()?;
-        let tokens = Self { file, store, clock, changes: tokio::sync::Mutex::new(()), records: RwLock::new(records) };
+        let changes = tokio::sync::Mutex::new(Changes { uses_written: clock.now() });
+        let tokens = Self { file, store, clock, changes, records: RwLock::new(records) };
         let is_known = tokens.read().get(&first).is_some_and(|record| record.sha256.matches(&sha256));
         if !is_known {
             tokens.put(&first, Record::new(sha256, tokens.clock.now(), None)).await?;
@@ -257,11 +265,17 @@ impl AdminTokens {
 
     /// Writes when tokens were last used. That it fails costs nothing but this knowledge.
     pub(crate) async fn write_uses(&self) {
-        let _change = self.changes.lock().await;
-        let used = self.read().clone();
-        let puts = used.iter().map(|(name, record)| Change::put(key(name), json(record), Expect::Any));
-        if let Err(error) = self.store.commit(puts.collect()).await {
-            tracing::warn!(%error, "when admin tokens were last used is not stored");
+        let mut changes = self.changes.lock().await;
+        let now = self.clock.now();
+        let is_new = |record: &Record| record.last_used.is_some_and(|used| used > changes.uses_written);
+        let put = |(name, record): (&TokenName, &Record)| Change::put(key(name), json(record), Expect::Any);
+        let puts: Vec<_> = self.read().iter().filter(|(_, record)| is_new(record)).map(put).collect();
+        if puts.is_empty() {
+            return;
+        }
+        match self.store.commit(puts).await {
+            Ok(_) => changes.uses_written = now,
+            Err(error) => tracing::warn!(%error, "when admin tokens were last used is not stored"),
         }
     }
 

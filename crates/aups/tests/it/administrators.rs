@@ -93,6 +93,27 @@ fn the_trail_says_what_was_changed_who_enrolled_and_what_the_server_did() {
 }
 
 #[test]
+fn a_used_enrolment_token_and_a_torn_line_are_told() {
+    let mut aups = Aups::start();
+    let token = aups.ok(&["app", "add", "pump"]);
+    aups.enrol(token.trim(), "pump.json", &[]);
+    assert_eq!(aups.run(&["enrol", "--token", token.trim(), "--out", "again.json"]).status.code(), Some(3));
+    let refused = aups.trail().pop().unwrap();
+    assert_eq!(
+        (&refused["event"], &refused["path"], &refused["status"]),
+        (&json!("refused"), &json!("/v1/enrol"), &json!(401))
+    );
+    aups.kill();
+    let file = aups.data_dir().join("audit/000000000001.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{whole}{{\"number\":")).unwrap();
+    aups.start_again();
+    let trail = aups.trail();
+    let repaired = trail.iter().find(|line| line["event"] == "repaired").unwrap();
+    assert_eq!((&repaired["bytes"], &repaired["number"]), (&json!(10), &json!(whole.lines().count() + 1)));
+}
+
+#[test]
 fn nothing_is_changed_that_cannot_be_recorded() {
     let aups = Aups::start();
     let pending = aups.ok(&["user", "add", "bob"]);

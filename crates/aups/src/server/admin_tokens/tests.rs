@@ -220,9 +220,17 @@ async fn it_is_remembered_when_a_token_was_last_used() {
     realm.tokens.check(&ops);
     realm.tokens.check("x");
     realm.tokens.write_uses().await;
+    let written = realm.store.list("").await.unwrap().1;
+    realm.clock.advance(DAY);
+    realm.tokens.write_uses().await;
+    assert_eq!(realm.store.list("").await.unwrap().1, written, "nothing is written while nobody administers");
+    let used_at = realm.clock.now();
+    realm.tokens.check(&ops);
+    realm.tokens.write_uses().await;
+    realm.clock.advance(DAY);
     realm.restart().await;
     let used: Vec<_> = realm.tokens.list().into_iter().map(|token| token.last_used).collect();
-    assert_eq!(used, [None, Some(realm.clock.now())]);
+    assert_eq!(used, [None, Some(used_at)]);
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use std::{
 
 /// Longest path that is recorded, in characters; of a longer one, its beginning.
 const PATH_CHARS_MAX: usize = 512;
+/// Longest method that is recorded, in characters: HTTP lets anybody make up methods.
+const METHOD_CHARS_MAX: usize = 16;
 /// Most that is recorded of what a request changed, in bytes of JSON; of more, only the names.
 const NOTE_BYTES_MAX: usize = 48 << 10;
 
@@ -111,12 +113,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A request with a path of bounded length.
+    /// A request, with as much of its method and path as is recorded.
     pub(crate) fn new(actor: Option<&str>, address: IpAddr, method: &str, path: &str) -> Self {
         Self {
             actor: actor.map(ToOwned::to_owned),
             address: address.to_canonical(),
-            method: method.to_owned(),
+            method: method.chars().take(METHOD_CHARS_MAX).collect(),
             path: path.chars().take(PATH_CHARS_MAX).collect(),
         }
     }
