@@ -3,7 +3,7 @@
 use crate::{
     barrier::Barrier,
     flow::Flow,
-    gate::{Gate, GateKeeper},
+    gate::{Gate, GateKeeper, Verdict},
     kept::{self, Kept},
     presence::Presence,
     settings::{BrokerLimits, BrokerSettings},
@@ -11,7 +11,10 @@ use crate::{
 use bytes::Bytes;
 use mqtt5::{
     MqttError, QoS,
-    broker::{BrokerShutdownHandle, DynamicStorage, MqttBroker, StorageBackend as _, router::MessageRouter},
+    broker::{
+        BrokerShutdownHandle, DynamicStorage, MqttBroker, StorageBackend as _, router::MessageRouter,
+        storage::ClientSession,
+    },
     packet::publish::PublishPacket,
 };
 use std::{
@@ -123,6 +126,7 @@ pub struct Stats {
 pub struct Broker {
     address: SocketAddr,
     limits: BrokerLimits,
+    gate: Arc<dyn Gate>,
     router: Arc<MessageRouter>,
     storage: Arc<DynamicStorage>,
     flow: Arc<Flow>,
@@ -154,7 +158,8 @@ impl Broker {
         let (Some(address), Some(storage)) = (broker.local_addr(), broker.storage()) else {
             return Err(failed(MqttError::InvalidState("no listener or no storage".to_owned())));
         };
-        let mut broker = broker.with_auth_provider(Arc::new(GateKeeper { gate, storage: Arc::clone(&storage) }));
+        let mut broker =
+            broker.with_auth_provider(Arc::new(GateKeeper { gate: Arc::clone(&gate), storage: Arc::clone(&storage) }));
         let barrier = match (kept, &settings.data_dir) {
             (Some(kept), Some(dir)) => {
                 let barrier = Barrier::start(Arc::clone(&storage), kept, limits.unreleased_max).await;
@@ -172,7 +177,7 @@ impl Broker {
         }
         let serving = Mutex::new(Some(serving));
         let flow = Arc::clone(&presence.flow);
-        let broker = Self { address, limits, router, storage, flow, barrier, stop, serving };
+        let broker = Self { address, limits, gate, router, storage, flow, barrier, stop, serving };
         if let Some(dir) = &settings.data_dir {
             let forgotten = broker.forget_orphans(dir).await;
             forgotten.map_err(|source| BrokerError::DataDir { path: dir.clone(), source })?;
@@ -210,22 +215,28 @@ impl Broker {
     ///
     /// Call it after the gate has changed its mind.
     pub async fn kick(&self, user: &str) -> usize {
-        let mut ended = Vec::new();
-        for client in self.storage.session_client_ids().await.unwrap_or_default() {
-            let session = self.storage.get_session(&client).await.ok().flatten();
-            if session.is_some_and(|session| session.user_id.as_deref() == Some(user)) {
-                self.end_session(&client).await;
-                ended.push(client);
-            }
-        }
-        let count = ended.len();
-        metrics::counter!("aups_broker_sessions_ended_total").increment(count as u64);
-        if let Some(barrier) = self.barrier.as_ref().filter(|_| count > 0)
-            && let Err(error) = barrier.forget(ended).await
-        {
-            tracing::error!(user, %error, "sessions were ended, but the disk may yet hold messages of theirs");
-        }
-        count
+        self.end_sessions(|session| session.user_id.as_deref() == Some(user)).await
+    }
+
+    /// Asks the gate again about every subscription, and [ends](Self::kick) the sessions that hold one which their user may no
+    /// longer have. Answers with the number of sessions.
+    ///
+    /// Call it after the gate has changed its mind about many. Asks once for each session and filter.
+    pub async fn review(&self) -> usize {
+        self.end_sessions(|session| {
+            let user = session.user_id.as_deref().unwrap_or_default();
+            session.subscriptions.keys().any(|filter| self.gate.subscribe(user, filter) == Verdict::Deny)
+        })
+        .await
+    }
+
+    /// Messages that are retained, with their topics.
+    pub async fn retained(&self) -> Vec<(String, Bytes)> {
+        let retained = self.storage.get_retained_messages("#").await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the broker could not read what it retains");
+            Vec::new()
+        });
+        retained.into_iter().map(|(topic, message)| (topic, message.payload.into())).collect()
     }
 
     /// What it is doing. Looks at every session.
@@ -255,6 +266,25 @@ impl Broker {
         if let Some(barrier) = &self.barrier {
             barrier.finish().await;
         }
+    }
+
+    async fn end_sessions(&self, is_meant: impl Fn(&ClientSession) -> bool) -> usize {
+        let mut ended = Vec::new();
+        for client in self.storage.session_client_ids().await.unwrap_or_default() {
+            let session = self.storage.get_session(&client).await.ok().flatten();
+            if session.is_some_and(|session| is_meant(&session)) {
+                self.end_session(&client).await;
+                ended.push(client);
+            }
+        }
+        let count = ended.len();
+        metrics::counter!("aups_broker_sessions_ended_total").increment(count as u64);
+        if let Some(barrier) = self.barrier.as_ref().filter(|_| count > 0)
+            && let Err(error) = barrier.forget(ended).await
+        {
+            tracing::error!(%error, "sessions were ended, but the disk may yet hold messages of theirs");
+        }
+        count
     }
 
     /// The order matters: nothing more is routed to it, its connection ends, and what the connection had not delivered

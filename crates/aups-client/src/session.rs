@@ -166,6 +166,11 @@ impl Session {
 
     /// A message came from the broker.
     pub(crate) fn on_message(&mut self, topic: Topic, message: Message, now: Now) {
+        if message.payload.is_empty() {
+            // The broker was told to forget what it retained (MQTT 5, section 3.3.1.3): nothing to open.
+            self.outputs.push_back(Output { event: None, done: message.ticket });
+            return;
+        }
         if message.ticket.is_none() && self.outputs.len() >= OUTPUTS_MAX {
             // QoS 0, and the application does not keep up: the topic's next message will tell the gap.
             return;

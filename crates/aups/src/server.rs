@@ -250,6 +250,7 @@ fn nos_config(settings: &ServerSettings) -> NosConfig {
             Registration::Open => aups_nos::Registration::Open,
             Registration::Token => aups_nos::Registration::Token,
         },
+        retain: settings.retain.clone(),
         transport: if settings.http.ip().is_loopback() { Transport::Loopback } else { Transport::Clear },
         ..settings.nos.clone()
     }

@@ -2,6 +2,7 @@
 //! command line lays over what is read here).
 
 use anyhow::{Context as _, bail};
+use aups_core::Filter;
 use aups_nos::NosConfig;
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -50,6 +51,8 @@ pub(crate) struct ServerSettings {
     pub(crate) registration: Option<Registration>,
     /// Plain HTTP and MQTT on addresses that others reach.
     pub(crate) insecure: bool,
+    /// The broker keeps the last message of every topic that one of these filters matches.
+    pub(crate) retain: Vec<Filter>,
     /// How readers reach the HTTP listener, if not by its own address.
     pub(crate) public_url: Option<String>,
     /// How readers reach the broker, if not by its own address.
@@ -69,6 +72,7 @@ impl Default for ServerSettings {
             durability: Durability::default(),
             registration: None,
             insecure: false,
+            retain: Vec::new(),
             public_url: None,
             public_mqtt_url: None,
             nos: NosConfig::default(),

@@ -98,6 +98,33 @@ async fn there_is_a_limit_of_filters_per_session() {
     assert_eq!(alice.subscribe("data/3").await, SubscribeReasonCode::QuotaExceeded);
 }
 
+#[tokio::test]
+async fn a_review_ends_the_sessions_that_hold_what_they_may_no_longer_have() {
+    let realm = Arc::new(Realm::default());
+    let broker = Broker::start(settings(None), realm.clone()).await.unwrap();
+    let (mut alice, _) = Client::connect(broker.local_addr(), &As::user("alice").id("a")).await.unwrap();
+    let (mut bob, _) = Client::connect(broker.local_addr(), &As::user("bob").persistent().id("b")).await.unwrap();
+    let (mut carol, _) = Client::connect(broker.local_addr(), &As::user("carol").id("c")).await.unwrap();
+    alice.subscribe("data/#").await;
+    bob.subscribe("$share/group/data/1").await;
+    assert_eq!(broker.review().await, 0);
+    realm.close_data();
+    assert_eq!(broker.review().await, 2);
+    alice.closed().await;
+    bob.closed().await;
+    assert_ne!(carol.publish("up/carol").await, PubAckReason::NotAuthorized, "she holds nothing, and stays");
+    assert_eq!(broker.review().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_retained_can_be_listed_and_cleared() {
+    let broker = broker().await;
+    let retained = |topic, payload| aups_broker::Outgoing { retain: true, ..outgoing(topic, payload) };
+    broker.publish(vec![retained("data/1", "one"), outgoing("data/2", "two"), retained("data/3", "three")]).await.await;
+    broker.publish(vec![retained("data/3", "")]).await.await;
+    assert_eq!(broker.retained().await, [("data/1".to_owned(), "one".into())]);
+}
+
 /// MQTT 3.1.1: the same rights, in the words of that version.
 mod v4 {
     use super::{As, Client, broker, outgoing, soon};

@@ -10,6 +10,7 @@ use crate::{
     server,
     settings::{Durability, Registration, ServerSettings},
 };
+use aups_core::Filter;
 use clap::{Args, ValueEnum};
 use std::{io, net::SocketAddr, path::PathBuf};
 use tracing_subscriber::EnvFilter;
@@ -44,6 +45,9 @@ pub(crate) struct Up {
     #[arg(long, hide_env = true, env = "AUPS_INSECURE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "BOOL", hide_possible_values = true)]
     insecure: Option<bool>,
+    /// Let the broker keep the last message of matching topics for later subscribers (repeatable)
+    #[arg(long, hide_env = true, env = "AUPS_RETAIN", value_name = "FILTER", value_delimiter = ',')]
+    retain: Vec<Filter>,
     /// How readers and sources reach the HTTP listener, if not by its own address
     #[arg(long, hide_env = true, env = "AUPS_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -64,6 +68,7 @@ Examples:
   aups up --data-dir /var/lib/aups --durability disk
   aups up --http 127.0.0.1:0 --mqtt 127.0.0.1:0   free ports: see the ready line
   aups up --broker mqtt://127.0.0.1:1884          publish to a Mosquitto
+  aups up --retain 'data/#'                       last values for late subscribers
   AUPS_LOG=debug aups up --log-format json";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -105,6 +110,9 @@ impl Up {
         settings.durability = self.durability.unwrap_or(settings.durability);
         settings.registration = self.registration.or(settings.registration);
         settings.insecure = self.insecure.unwrap_or(settings.insecure);
+        if !self.retain.is_empty() {
+            settings.retain = self.retain;
+        }
         settings.public_url = self.public_url.or(settings.public_url);
         Ok(settings)
     }

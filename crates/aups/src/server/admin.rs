@@ -28,6 +28,7 @@ use axum::{
     http::Uri,
     middleware,
 };
+use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use std::{error::Error as _, sync::Arc};
 
@@ -51,7 +52,10 @@ pub(crate) struct Admin {
 /// The readers' sessions at the broker, as far as the administrator's acts concern them.
 pub(crate) trait Sessions: Send + Sync + 'static {
     /// Ends every session of a reader and drops what is queued for it.
-    fn end<'a>(&'a self, user: &'a str) -> futures_util::future::BoxFuture<'a, ()>;
+    fn end<'a>(&'a self, user: &'a str) -> BoxFuture<'a, ()>;
+
+    /// Ends the sessions that hold a subscription which the policies in force no longer accept.
+    fn review(&self) -> BoxFuture<'_, ()>;
 }
 
 /// All routes, each behind a token and recorded.

@@ -2,7 +2,9 @@
 
 use super::admin::Sessions;
 use aups_broker::Broker;
+use aups_core::Topic;
 use aups_nos::{Outgoing, Receipt, Sink, SinkError};
+use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use std::sync::Arc;
 
@@ -26,6 +28,15 @@ impl Sink for EmbeddedBroker {
     fn connected(&self) -> bool {
         true
     }
+
+    fn retained(&self) -> BoxFuture<'static, Vec<(Topic, Bytes)>> {
+        let broker = Arc::clone(&self.0);
+        async move {
+            let named = |(topic, payload): (String, Bytes)| topic.parse().ok().map(|topic| (topic, payload));
+            broker.retained().await.into_iter().filter_map(named).collect()
+        }
+        .boxed()
+    }
 }
 
 impl Sessions for EmbeddedBroker {
@@ -33,6 +44,16 @@ impl Sessions for EmbeddedBroker {
         async move {
             let ended = self.0.kick(user).await;
             tracing::info!(sub = user, sessions = ended, "sessions ended");
+        }
+        .boxed()
+    }
+
+    fn review(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let ended = self.0.review().await;
+            if ended > 0 {
+                tracing::info!(sessions = ended, "ended sessions with subscriptions that are no longer allowed");
+            }
         }
         .boxed()
     }
@@ -44,6 +65,10 @@ pub(crate) struct ForeignSessions;
 
 impl Sessions for ForeignSessions {
     fn end<'a>(&'a self, _user: &'a str) -> BoxFuture<'a, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    fn review(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
 }
