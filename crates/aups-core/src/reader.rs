@@ -8,6 +8,7 @@ use serde::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 /// A person or a program.
@@ -152,6 +153,8 @@ pub struct Principal {
     pub attributes: Attributes,
     /// Every group that it is in, those that hold its groups included.
     pub groups: BTreeSet<GroupName>,
+    /// The app that registered it, if one did: it may read nothing that the app may not.
+    pub app: Option<Arc<Principal>>,
 }
 
 #[cfg(test)]

@@ -101,8 +101,6 @@ pub struct KeyServiceLimits {
     pub reader_rate: Rate,
     /// Most `jti` remembered; when all are younger than they must be kept, further requests are refused (503).
     pub jtis_max: usize,
-    /// Most scopes whose parsed residuals are kept.
-    pub residuals_max: usize,
 }
 
 impl Default for KeyServiceLimits {
@@ -111,7 +109,6 @@ impl Default for KeyServiceLimits {
             address_rate: Rate { per_second: 500, burst: 1_000 },
             reader_rate: Rate { per_second: 50, burst: 100 },
             jtis_max: 1_000_000,
-            residuals_max: 10_000,
         }
     }
 }

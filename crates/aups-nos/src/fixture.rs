@@ -14,7 +14,7 @@ use aups_envelope::{
     kem::{Kem, KemSecretKey},
 };
 use aups_ktm::{KeysTopicsManager, Ktm, KtmSettings};
-use aups_policy::{Pdp, PolicySet};
+use aups_policy::{Pdp, PolicySet, Residuals};
 use aups_store::{InMemory, IngestQueue, Store};
 use axum::{
     Router,
@@ -106,7 +106,8 @@ impl FakeReaders {
     pub(crate) fn insert(&self, name: &str, roles: &[&str], keys: Option<ReaderKeys>) {
         let attributes = Attributes { roles: roles.iter().map(ToString::to_string).collect(), ..Attributes::default() };
         let sub: Sub = name.parse().unwrap();
-        let principal = Principal { kind: ReaderKind::User, sub: sub.clone(), attributes, groups: [].into() };
+        let principal =
+            Principal { kind: ReaderKind::User, sub: sub.clone(), attributes, groups: [].into(), app: None };
         self.readers.lock().unwrap().insert(sub, Arc::new(Reader { principal, keys, changing: false }));
     }
 }
@@ -276,6 +277,7 @@ impl Rig {
             signing_key: signing_key(),
             ktm: ktm.clone(),
             policies: in_force,
+            residuals: Arc::new(Residuals::new(100)),
             readers: readers.clone(),
             sink: sink.clone(),
             store,

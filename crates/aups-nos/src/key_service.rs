@@ -96,7 +96,7 @@ pub(crate) struct KeyService {
     policies: watch::Receiver<Arc<Pdp>>,
     /// First levels of topics on which something may be published.
     first_levels: Vec<String>,
-    residuals: Residuals,
+    residuals: Arc<Residuals>,
     clock: Arc<dyn Clock>,
     challenges: ChallengeKey,
     by_address: Buckets<IpAddr>,
@@ -111,6 +111,7 @@ pub(crate) struct KeyServiceParts {
     pub(crate) realm_key: VerifyingKey,
     pub(crate) signing_key: Arc<SigningKey>,
     pub(crate) ktm: Arc<dyn KeysTopicsManager>,
+    pub(crate) residuals: Arc<Residuals>,
     pub(crate) readers: Arc<dyn Readers>,
     pub(crate) policies: watch::Receiver<Arc<Pdp>>,
     pub(crate) first_levels: Vec<String>,
@@ -138,8 +139,18 @@ pub(crate) async fn get_topics(State(service): State<Arc<KeyService>>, request: 
 
 impl KeyService {
     pub(crate) fn new(parts: KeyServiceParts) -> Self {
-        let KeyServiceParts { nos, realm_key, signing_key, ktm, readers, policies, first_levels, clock, limits } =
-            parts;
+        let KeyServiceParts {
+            nos,
+            realm_key,
+            signing_key,
+            ktm,
+            residuals,
+            readers,
+            policies,
+            first_levels,
+            clock,
+            limits,
+        } = parts;
         Self {
             nos,
             realm: realm_id(&realm_key),
@@ -149,7 +160,7 @@ impl KeyService {
             readers,
             policies,
             first_levels,
-            residuals: Residuals::new(limits.residuals_max),
+            residuals,
             clock,
             challenges: ChallengeKey::generate(),
             by_address: Buckets::new(limits.address_rate),

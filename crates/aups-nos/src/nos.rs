@@ -18,7 +18,7 @@ use crate::{
 use aups_core::{Clock, NosId};
 use aups_envelope::{Secret, SigningKey, VerifyingKey, b64};
 use aups_ktm::{KeysTopicsManager, KtmError};
-use aups_policy::Pdp;
+use aups_policy::{Pdp, Residuals};
 use aups_store::{Expect, IngestQueue, Store, StoreError};
 use axum::{
     Router,
@@ -44,6 +44,8 @@ pub struct NosParts {
     pub ktm: Arc<dyn KeysTopicsManager>,
     /// The policies in force.
     pub policies: watch::Receiver<Arc<Pdp>>,
+    /// Evaluates scopes for those who ask for keys.
+    pub residuals: Arc<Residuals>,
     /// Who may ask for keys.
     pub readers: Arc<dyn Readers>,
     /// Where messages go.
@@ -98,7 +100,20 @@ pub struct Nos {
 impl Nos {
     /// Starts a NOS: begins an incarnation and goes on with what the queue holds.
     pub async fn start(parts: NosParts) -> Result<Self, StartError> {
-        let NosParts { id, realm_key, signing_key, ktm, policies, readers, sink, store, queue, clock, config } = parts;
+        let NosParts {
+            id,
+            realm_key,
+            signing_key,
+            ktm,
+            policies,
+            residuals,
+            readers,
+            sink,
+            store,
+            queue,
+            clock,
+            config,
+        } = parts;
         let signing_key = Arc::new(signing_key);
         let address_salt = address_salt(&*store).await?;
         let usage = Arc::new(usage_of_scopes(Arc::clone(&store), &*ktm).await?);
@@ -122,6 +137,7 @@ impl Nos {
             realm_key,
             signing_key,
             ktm,
+            residuals,
             readers,
             policies,
             first_levels: config.topics.first_levels(),

@@ -61,7 +61,7 @@ fn alice() -> Principal {
     let roles = ["role0".to_owned()].into();
     let attributes = Attributes { roles, clearance: 3, ..Attributes::default() };
     let sub = "alice".parse().expect("a name");
-    Principal { kind: ReaderKind::User, sub, attributes, groups: BTreeSet::new() }
+    Principal { kind: ReaderKind::User, sub, attributes, groups: BTreeSet::new(), app: None }
 }
 
 fn topic() -> Topic {

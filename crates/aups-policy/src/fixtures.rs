@@ -100,6 +100,7 @@ fn reader(kind: ReaderKind, sub: &str) -> Principal {
         sub: sub.parse().unwrap(),
         attributes: Attributes::default(),
         groups: std::collections::BTreeSet::new(),
+        app: None,
     }
 }
 

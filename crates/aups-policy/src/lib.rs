@@ -21,6 +21,7 @@
 //!     sub: "alice".parse()?,
 //!     attributes: Attributes::default(),
 //!     groups: Default::default(),
+//!     app: None,
 //! };
 //! assert!(pdp.readable(&alice).is_empty());
 //! alice.attributes.roles.insert("meteorologist".into());
@@ -39,6 +40,7 @@ mod decision;
 mod diff;
 mod explain;
 mod item;
+mod loss;
 mod mention;
 mod outcome;
 mod partial;

@@ -134,7 +134,8 @@ impl Pdp {
         })
     }
 
-    /// Whether a reader may read an item, and by which policies: Cedar's own full evaluation.
+    /// Whether a reader may read an item, and by which policies: Cedar's own full evaluation. A user that an app registered
+    /// may not if the app may not.
     ///
     /// Cost: about 2 µs per policy of the set.
     pub fn decide(&self, who: &Principal, resource: &Resource<'_>, context: &RequestContext) -> Decision {
@@ -148,7 +149,11 @@ impl Pdp {
                 |name: &PolicyId| self.policies.policy(name).is_none_or(|policy| policy.effect() == Effect::Forbid);
             Ok(Decision::of(&response, forbids))
         };
-        evaluate().unwrap_or_else(|error| Decision::failed(&*error))
+        let own = evaluate().unwrap_or_else(|error| Decision::failed(&*error));
+        match &who.app {
+            Some(app) if own.allow => self.decide(app, resource, context),
+            _ => own,
+        }
     }
 
     /// Whether a reader may subscribe to a filter.
@@ -161,10 +166,24 @@ impl Pdp {
         if let Some(verdict) = self.verdicts.get(key.as_slice()) {
             return verdict;
         }
-        match rights::judge(who, filter, &self.set.schema, &self.set.rules) {
+        match self.judge(who, filter) {
             Ok(verdict) => self.verdicts.keep(key.into(), verdict),
             Err(error) => FilterVerdict::Refused { reason: format!("the policies could not be evaluated: {error}") },
         }
+    }
+
+    fn judge(&self, who: &Principal, filter: &Filter) -> Result<FilterVerdict, Failure> {
+        if let Some(verdict) = rights::judge_by_name(&who.sub, filter) {
+            return Ok(verdict);
+        }
+        let verdict = rights::judge(who, filter, &self.set.schema, &self.set.rules)?;
+        let Some(app) = who.app.as_deref().filter(|_| verdict.is_accepted()) else { return Ok(verdict) };
+        Ok(match self.judge(app, filter)? {
+            FilterVerdict::Accepted { .. } => verdict,
+            FilterVerdict::Refused { reason } => FilterVerdict::Refused {
+                reason: format!("{} was registered by the app {}: {reason}", who.sub, app.sub),
+            },
+        })
     }
 
     /// What a reader may subscribe to: the fewest filters that [`Pdp::filter`] accepts for its permitted subtrees, sorted.
@@ -181,9 +200,16 @@ impl Pdp {
     pub fn readable_among(&self, who: &Principal, first_levels: &[&str]) -> Vec<Filter> {
         let named = self.index.branches.keys().filter_map(|topic| topic.split('/').next());
         let first_levels: BTreeSet<&str> = named.chain(first_levels.iter().copied()).collect();
-        Rights::of(who, &self.set.schema, &self.set.rules)
+        let own = Rights::of(who, &self.set.schema, &self.set.rules)
             .map(|rights| rights.readable(&who.sub, &first_levels))
-            .unwrap_or_default()
+            .unwrap_or_default();
+        let Some(app) = who.app.as_deref() else { return own };
+        // Of two subtrees that meet, one holds the other: what both may read is what one lists and the other accepts.
+        let first_levels: Vec<&str> = first_levels.into_iter().collect();
+        let both = self.readable_among(app, &first_levels).into_iter().chain(own);
+        let both: BTreeSet<Filter> = both.filter(|filter| self.filter(who, filter).is_accepted()).collect();
+        let redundant = |filter: &Filter| both.iter().any(|wider| wider != filter && rights::takes_in(wider, filter));
+        both.iter().filter(|filter| !redundant(filter)).cloned().collect()
     }
 
     /// How often a scope was found ready, since this decision point was made.

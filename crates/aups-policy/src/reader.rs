@@ -91,7 +91,9 @@ pub(crate) fn fingerprint(who: &Principal) -> Vec<u8> {
 
 /// Whatever decides an answer of policies that do not name this reader.
 pub(crate) fn fingerprint_but_name(who: &Principal) -> Vec<u8> {
-    let mut key = Vec::with_capacity(256);
+    let mut key = who.app.as_deref().map_or_else(|| Vec::with_capacity(256), fingerprint);
+    // No kind has this number: it ends the app's part.
+    key.push(u8::MAX);
     key.push(who.kind as u8);
     let mut text = |text: &str| {
         key.extend(text.len().to_be_bytes());

@@ -22,7 +22,7 @@ use thiserror::Error;
 pub const RESIDUAL_BYTES_MAX: usize = 256 << 10;
 
 /// What is left of a permit that everybody satisfies.
-const EVERYBODY: &str = "permit(principal, action, resource);";
+pub(crate) const EVERYBODY: &str = "permit(principal, action, resource);";
 
 /// Evaluates residuals for the readers who ask for keys, and keeps those that it has parsed.
 #[derive(Debug)]
@@ -37,24 +37,32 @@ impl Residuals {
         Self { parsed: Cache::new(entries_max), authorizer: Authorizer::new() }
     }
 
-    /// Whether a reader satisfies the residual of its kind. Reasons are the lines that decided. Any failure is a no.
+    /// Whether a reader satisfies the residual of its kind, and the app that registered it, if one did, that of apps. Reasons are the lines that decided. Any failure is a no.
     ///
     /// A residual is known by the id of its scope, which is a hash of it: whoever hands in a spec vouches for its id.
     ///
     /// Cost: a few µs per line, and about 100 µs per line when the scope is seen for the first time.
     pub fn satisfies(&self, spec: &ScopeSpec, who: &Principal, context: &RequestContext) -> Decision {
-        self.evaluate(spec, who, context).unwrap_or_else(|error| Decision::failed(&*error))
+        let own = self.evaluate(spec, who, context).unwrap_or_else(|error| Decision::failed(&*error));
+        match &who.app {
+            Some(app) if own.allow => self.satisfies(spec, app, context),
+            _ => own,
+        }
     }
 
     fn evaluate(&self, spec: &ScopeSpec, who: &Principal, context: &RequestContext) -> Result<Decision, Failure> {
-        let key = (spec.id, who.kind);
-        let kept = self.parsed.get(&key).map(Ok);
-        let policies =
-            kept.unwrap_or_else(|| parse(spec, who.kind).map(|parsed| self.parsed.keep(key, parsed.into())))?;
+        let policies = self.parsed(spec, who.kind)?;
         let (request, entities) = (reader::request(who, context, None)?, reader::entities(who, None)?);
         let response = self.authorizer.is_authorized(&request, &policies, &entities);
         let forbids = |line: &PolicyId| policies.policy(line).is_none_or(|policy| policy.effect() == Effect::Forbid);
         Ok(Decision::of(&response, forbids))
+    }
+
+    /// The residual for a kind of readers, parsed.
+    pub(crate) fn parsed(&self, spec: &ScopeSpec, kind: ReaderKind) -> Result<Arc<PolicySet>, Failure> {
+        let key = (spec.id, kind);
+        let kept = self.parsed.get(&key).map(Ok);
+        kept.unwrap_or_else(|| parse(spec, kind).map(|parsed| self.parsed.keep(key, parsed.into())))
     }
 }
 

@@ -9,6 +9,7 @@ mod gate;
 mod http;
 mod policies;
 mod registry;
+mod revocation;
 mod sink;
 
 use crate::settings::{Durability, Registration, ServerSettings};
@@ -19,11 +20,12 @@ use audit::{Audit, Event};
 use aups_broker::{Broker, BrokerSettings};
 use aups_client::SystemClock;
 use aups_core::{Clock, NosId};
-use aups_ktm::{KeysTopicsManager, Ktm, KtmSettings, custody};
+use aups_ktm::{Ktm, KtmSettings, custody};
 use aups_nos::{
     Nos, NosConfig, NosParts, Sink, Transport,
     publish::{BrokerUrl, RemoteBroker},
 };
+use aups_policy::{Pdp, Residuals};
 use aups_store::{Embedded, IngestQueue, QueueLimits, Store};
 use axum::routing::post;
 use enrolment::Enrolment;
@@ -39,10 +41,18 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 
 /// The one NOS of this process.
 const NOS_ID: &str = "nos-1";
+
+/// Scopes whose residuals are kept parsed, some 2 KB each.
+const RESIDUALS_MAX: usize = 10_000;
 
 /// How long requests that are under way may keep the server from stopping.
 const HTTP_STOP_MAX: Duration = Duration::from_secs(5);
@@ -57,7 +67,7 @@ pub(crate) struct Server {
     empty_policy_set: bool,
     admin_token_file: PathBuf,
     audit: Arc<Audit>,
-    upkeep: [JoinHandle<()>; 3],
+    upkeep: [JoinHandle<()>; 4],
     tokens: Arc<AdminTokens>,
     stop_http: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -79,11 +89,14 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let signing_key = custody::nos_signing_key(Arc::clone(&store), &kek, &nos_id).await?;
     let ktm = Ktm::open(Arc::clone(&store), kek, Arc::clone(&clock), KtmSettings::default()).await?;
     let realm = Arc::clone(ktm.realm());
-    let ktm: Arc<dyn KeysTopicsManager> = Arc::new(ktm);
-    let registry = Arc::new(Registry::open(Arc::clone(&store), Arc::clone(&clock)).await?);
+    let ktm = Arc::new(ktm);
     let admin_token_file = dir.join("admin.token");
     let tokens = Arc::new(AdminTokens::open(admin_token_file.clone(), Arc::clone(&store), Arc::clone(&clock)).await?);
     let policies = Arc::new(Policies::open(realm.id(), Arc::clone(&store), Arc::clone(&clock)).await?);
+    let residuals = Arc::new(Residuals::new(RESIDUALS_MAX));
+    let registry =
+        Registry::open(&*store, Arc::clone(&ktm), Arc::clone(&residuals), policies.decisions(), Arc::clone(&clock));
+    let registry = Arc::new(registry.await?);
 
     let active = policies.active().version.clone();
     audit.record(Event::PoliciesLoaded { version: active.number, policies: active.policies }).await?;
@@ -96,8 +109,9 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         id: nos_id,
         realm_key: realm.public(),
         signing_key,
-        ktm: Arc::clone(&ktm),
+        ktm: Arc::clone(&ktm) as _,
         policies: policies.decisions(),
+        residuals,
         readers: Arc::clone(&registry) as _,
         sink: Arc::clone(&mqtt.sink),
         store,
@@ -111,6 +125,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         realm,
         registry: Arc::clone(&registry),
         audit: Arc::clone(&audit),
+        sessions: Arc::clone(&mqtt.sessions),
         clock,
         server_url: settings.public_url.clone().unwrap_or_else(|| format!("http://{http_addr}")),
         mqtt_url: mqtt.url,
@@ -124,8 +139,9 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         policies: Arc::clone(&policies),
         sources: nos.sources(),
         ktm,
-        sessions: mqtt.sessions,
+        sessions: Arc::clone(&mqtt.sessions),
     };
+    let sessions = mqtt.sessions;
     let routes =
         nos.router().merge(admin::router(admin)).route("/v1/enrol", post(enrolment::enrol).with_state(enrolment));
     let app = http::finish(routes, Arc::new(move || mqtt.sink.connected()))
@@ -146,7 +162,12 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         nos,
         empty_policy_set: active.policies == 0,
         admin_token_file,
-        upkeep: [metrics, tokio::spawn(Arc::clone(&audit).keep_tally()), tokio::spawn(Arc::clone(&tokens).keep_uses())],
+        upkeep: [
+            metrics,
+            tokio::spawn(Arc::clone(&audit).keep_tally()),
+            tokio::spawn(Arc::clone(&tokens).keep_uses()),
+            tokio::spawn(review_sessions(policies.decisions(), sessions)),
+        ],
         tokens,
         audit,
         stop_http,
@@ -232,6 +253,13 @@ async fn start_mqtt(
     let embedded = Arc::new(EmbeddedBroker(Arc::clone(&broker)));
     let address = broker.local_addr().to_string();
     Ok(Mqtt { sink: Arc::clone(&embedded) as _, sessions: embedded, broker: Some(broker), address, url })
+}
+
+/// When policies change, ends the sessions that hold a subscription which they no longer accept.
+async fn review_sessions(mut decisions: watch::Receiver<Arc<Pdp>>, sessions: Arc<dyn Sessions>) {
+    while decisions.changed().await.is_ok() {
+        sessions.review().await;
+    }
 }
 
 async fn open_queue(settings: &ServerSettings) -> anyhow::Result<Option<IngestQueue>> {

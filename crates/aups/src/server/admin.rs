@@ -12,11 +12,12 @@ mod tokens;
 
 use super::{
     admin_tokens::AdminTokens,
-    audit::Audit,
+    audit::{Audit, Note},
     enrolment::Enrolment,
     http::{Refused, read_body},
     policies::Policies,
     registry::{Registry, RegistryError},
+    revocation::Revoked,
 };
 use access::Guesses;
 use aups_core::Problem;
@@ -56,6 +57,24 @@ pub(crate) trait Sessions: Send + Sync + 'static {
 
     /// Ends the sessions that hold a subscription which the policies in force no longer accept.
     fn review(&self) -> BoxFuture<'_, ()>;
+}
+
+impl Admin {
+    /// What is left to do when rights were taken away and their keys replaced: the sessions of those who lost them, and the trail.
+    async fn revoked(&self, note: &Note, revoked: &Revoked) {
+        if !revoked.bumps.is_empty() {
+            note.add("bumps", &revoked.bumps);
+        }
+        end_sessions(&*self.sessions, revoked).await;
+    }
+}
+
+/// Ends the sessions of readers that lost something, and those that hold a subscription which is no longer accepted.
+pub(super) async fn end_sessions(sessions: &dyn Sessions, revoked: &Revoked) {
+    for sub in &revoked.readers {
+        sessions.end(sub.as_str()).await;
+    }
+    sessions.review().await;
 }
 
 /// All routes, each behind a token and recorded.
@@ -126,7 +145,11 @@ impl From<RegistryError> for Refused {
             }
             RegistryError::Full => Problem::new(409, "registry-full", "Too many readers", detail),
             RegistryError::Token => Problem::new(401, "enrolment-token", "Enrolment refused", detail),
-            RegistryError::Store(_) | RegistryError::Corrupt { .. } => storage_problem(&error),
+            RegistryError::NotBeneath { .. } => Problem::new(404, "unknown", "Not registered", detail),
+            RegistryError::Store(_)
+            | RegistryError::Ktm(_)
+            | RegistryError::Orphan { .. }
+            | RegistryError::Corrupt { .. } => storage_problem(&error),
         })
     }
 }

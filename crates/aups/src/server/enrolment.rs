@@ -1,7 +1,11 @@
 //! `POST /v1/enrol`: a reader trades its one-time token for an identity in the realm.
 
 use super::{
-    admin::access::{unwritable, unwritten_outcome},
+    admin::{
+        Sessions,
+        access::{unwritable, unwritten_outcome},
+        end_sessions,
+    },
     audit::{Audit, Call, Event},
     http::{Refused, read_body},
     registry::{Registry, RegistryError},
@@ -24,11 +28,11 @@ use std::{net::SocketAddr, sync::Arc};
 const ENROL_BODY_BYTES_MAX: usize = 16 << 10;
 
 /// What enrolment needs.
-#[derive(Debug)]
 pub(crate) struct Enrolment {
     pub(crate) realm: Arc<Realm>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Where readers reach the key service.
     pub(crate) server_url: String,
@@ -55,7 +59,7 @@ pub(crate) async fn enrol(
         ))
     })?;
     let password = b64::encode(&random::<32>());
-    let record = enrolment
+    let (record, revoked) = enrolment
         .registry
         .enrol(&request.token, request.signing_key, request.kem.clone(), &password)
         .await
@@ -71,6 +75,7 @@ pub(crate) async fn enrol(
             }
             other => other.into(),
         })?;
+    end_sessions(&*enrolment.sessions, &revoked).await;
     let address = peer.ip().to_canonical();
     let enrolled = Event::Enrolled { kind: record.kind, sub: record.sub.clone(), address };
     enrolment.audit.record(enrolled).await.map_err(|error| unwritten_outcome(&error))?;

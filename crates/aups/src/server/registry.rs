@@ -2,12 +2,18 @@
 //!
 //! Records: `reader/<sub>` and `group/<name>`, JSON. Every change is written first and seen after, under one lock, so
 //! that what memory says is never ahead of the disk.
+//!
+//! A change that takes rights away replaces the keys that it concerns in the same transaction: see [`Registry::commit`].
 
-use super::digest::Digest;
+use super::{
+    digest::Digest,
+    revocation::{self, Affected, Revoked},
+};
 use aups_core::{Attributes, Clock, GroupName, Principal, ReaderKind, Sub, UnixMillis};
 use aups_envelope::{Secret, VerifyingKey, kem::KemPublicKey};
+use aups_ktm::{KeysTopicsManager as _, Ktm, KtmError};
 use aups_nos::{Reader, ReaderKeys, Readers};
-use aups_policy::{AttributeError, Schema};
+use aups_policy::{AttributeError, Pdp, Residuals, Schema};
 use aups_store::{Change, Expect, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,6 +23,7 @@ use std::{
     time::Duration,
 };
 use thiserror::Error;
+use tokio::sync::watch;
 
 const READER_PREFIX: &str = "reader/";
 const GROUP_PREFIX: &str = "group/";
@@ -44,8 +51,14 @@ pub(crate) enum RegistryError {
     Attributes(serde_json::Error),
     #[error(transparent)]
     Attribute(#[from] AttributeError),
+    #[error("`{app}` has no user called `{name}`")]
+    NotBeneath { app: Sub, name: String },
     #[error("the registration could not be stored")]
     Store(#[from] StoreError),
+    #[error("the keys of what is taken away could not be replaced, so nothing was changed")]
+    Ktm(#[from] KtmError),
+    #[error("the stored user `{sub}` is one of the app `{app}`, which is not registered; restore a backup")]
+    Orphan { sub: Sub, app: Sub },
     #[error("the stored registration `{key}` cannot be read")]
     Corrupt { key: String, source: serde_json::Error },
 }
@@ -58,6 +71,9 @@ pub(crate) struct ReaderRecord {
     pub(crate) sub: Sub,
     pub(crate) attrs: Attributes,
     pub(crate) groups: BTreeSet<GroupName>,
+    /// The app that registered it: it may read nothing that the app may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) app: Option<Sub>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     enrolment: Option<Enrolment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,10 +129,28 @@ pub(crate) struct ReaderChange {
     pub(crate) groups: Option<BTreeSet<GroupName>>,
 }
 
+/// Who asks for a change: an administrator, or an app, which sees its own users alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Registrar {
+    Admin,
+    App(Sub),
+}
+
+/// A reader to be registered.
+#[derive(Debug)]
+pub(crate) struct NewReader {
+    pub(crate) kind: ReaderKind,
+    pub(crate) sub: Sub,
+    pub(crate) attrs: Attributes,
+    pub(crate) groups: BTreeSet<GroupName>,
+}
+
 /// The registrations of a realm.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    store: Arc<dyn Store>,
+    ktm: Arc<Ktm>,
+    residuals: Arc<Residuals>,
+    decisions: watch::Receiver<Arc<Pdp>>,
     clock: Arc<dyn Clock>,
     /// Held over a change from reading to writing: changes are rare and go one by one.
     changes: tokio::sync::Mutex<()>,
@@ -138,8 +172,14 @@ struct Entry {
 }
 
 impl Registry {
-    /// Reads what is stored.
-    pub(crate) async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, RegistryError> {
+    /// Reads what is stored, in the store that the KTM was opened on.
+    pub(crate) async fn open(
+        store: &dyn Store,
+        ktm: Arc<Ktm>,
+        residuals: Arc<Residuals>,
+        decisions: watch::Receiver<Arc<Pdp>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, RegistryError> {
         let mut state = State::default();
         for (key, value) in store.list(GROUP_PREFIX).await?.0 {
             let record: GroupRecord = parse(&key, &value.value)?;
@@ -147,91 +187,110 @@ impl Registry {
                 state.groups.insert(name, record.groups);
             }
         }
+        let mut records: Vec<ReaderRecord> = Vec::new();
         for (key, value) in store.list(READER_PREFIX).await?.0 {
-            state.insert(parse(&key, &value.value)?);
+            records.push(parse(&key, &value.value)?);
         }
-        Ok(Self { store, clock, changes: tokio::sync::Mutex::new(()), state: RwLock::new(state) })
+        // Apps before their users, whose rights end where the app's do.
+        records.sort_by_key(|record| record.app.is_some());
+        for record in records {
+            if let Some(app) = record.app.clone().filter(|app| !state.readers.contains_key(app)) {
+                return Err(RegistryError::Orphan { sub: record.sub, app });
+            }
+            state.insert(record);
+        }
+        Ok(Self { ktm, residuals, decisions, clock, changes: tokio::sync::Mutex::new(()), state: RwLock::new(state) })
     }
 
     /// Registers a reader and gives out its first enrolment token.
     pub(crate) async fn add(
         &self,
-        kind: ReaderKind,
-        sub: Sub,
-        attrs: Attributes,
-        groups: BTreeSet<GroupName>,
-        schema: &Schema,
+        by: &Registrar,
+        new: NewReader,
     ) -> Result<(ReaderRecord, IssuedToken), RegistryError> {
-        schema.check_attributes(&attrs)?;
+        self.schema().check_attributes(&new.attrs)?;
         let _change = self.changes.lock().await;
         {
             let state = self.read();
-            if state.readers.contains_key(&sub) {
-                return Err(RegistryError::Exists(sub.to_string()));
+            if state.readers.contains_key(&new.sub) {
+                return Err(RegistryError::Exists(new.sub.to_string()));
             }
             if state.readers.len() >= READERS_MAX {
                 return Err(RegistryError::Full);
             }
-            state.known_groups(&groups)?;
+            state.known_groups(&new.groups)?;
         }
+        let app = match by {
+            Registrar::Admin => None,
+            Registrar::App(app) => Some(self.get(&Registrar::Admin, ReaderKind::App, app)?.sub),
+        };
         let (issued, token) = self.new_token();
-        let record = ReaderRecord { kind, sub, attrs, groups, enrolment: None, token: Some(token) };
-        self.write_reader(&record, Expect::Absent).await?;
+        let NewReader { kind, sub, attrs, groups } = new;
+        let record = ReaderRecord { kind, sub, attrs, groups, app, enrolment: None, token: Some(token) };
+        self.write_reader(&record, Expect::Absent, Vec::new()).await?;
         Ok((record, issued))
     }
 
-    /// Gives out a new enrolment token; what the reader has goes on until the token is used.
+    /// Gives out a new enrolment token; what the reader has goes on until the token is used. If it is lost, it ends now: its
+    /// keys and its password, and the keys of all that it could read.
     pub(crate) async fn new_enrolment_token(
         &self,
+        by: &Registrar,
         kind: ReaderKind,
         sub: &Sub,
-    ) -> Result<(ReaderRecord, IssuedToken), RegistryError> {
+        lost: bool,
+    ) -> Result<(ReaderRecord, IssuedToken, Revoked), RegistryError> {
         let _change = self.changes.lock().await;
-        let mut record = self.get(kind, sub)?;
+        let mut record = self.get(by, kind, sub)?;
         let (issued, token) = self.new_token();
         record.token = Some(token);
-        self.write_reader(&record, Expect::Any).await?;
-        Ok((record, issued))
+        let held_keys = lost && record.enrolment.take().is_some();
+        let affected = self.in_other_hands(&record, held_keys);
+        let revoked = self.write_reader(&record, Expect::Any, affected).await?;
+        Ok((record, issued, revoked))
     }
 
     /// Changes attributes (each one given replaces the old one, null takes it back to its default) and groups (all at
     /// once).
     pub(crate) async fn change(
         &self,
+        by: &Registrar,
         kind: ReaderKind,
         sub: &Sub,
         change: ReaderChange,
-        schema: &Schema,
-    ) -> Result<ReaderRecord, RegistryError> {
+    ) -> Result<(ReaderRecord, Revoked), RegistryError> {
         let _change = self.changes.lock().await;
-        let mut record = self.get(kind, sub)?;
+        let mut record = self.get(by, kind, sub)?;
         record.attrs = merge(&record.attrs, change.attrs).map_err(RegistryError::Attributes)?;
-        schema.check_attributes(&record.attrs)?;
+        self.schema().check_attributes(&record.attrs)?;
         if let Some(groups) = change.groups {
             self.read().known_groups(&groups)?;
             record.groups = groups;
         }
-        self.write_reader(&record, Expect::Any).await?;
-        Ok(record)
+        let affected = self.affected(&record, Some(&record));
+        let revoked = self.write_reader(&record, Expect::Any, affected).await?;
+        Ok((record, revoked))
     }
 
-    /// Removes a reader: from now on it is unknown everywhere.
-    pub(crate) async fn remove(&self, kind: ReaderKind, sub: &Sub) -> Result<(), RegistryError> {
+    /// Removes a reader, an app with all its users: from now on they are unknown everywhere.
+    pub(crate) async fn remove(&self, by: &Registrar, kind: ReaderKind, sub: &Sub) -> Result<Revoked, RegistryError> {
         let _change = self.changes.lock().await;
-        self.get(kind, sub)?;
-        self.store.commit(vec![Change::Delete { key: reader_key(sub), expect: Expect::Any }]).await?;
-        self.write().remove(sub);
-        Ok(())
+        let record = self.get(by, kind, sub)?;
+        let affected = self.affected(&record, None);
+        let gone: Vec<Sub> = affected.iter().map(|affected| affected.before.sub.clone()).collect();
+        let changes = gone.iter().map(|sub| Change::Delete { key: reader_key(sub), expect: Expect::Any }).collect();
+        self.commit(changes, affected, |state| gone.iter().for_each(|sub| state.remove(sub))).await
     }
 
-    /// Uses an enrolment token up: its reader now has these keys and this password.
+    /// Uses an enrolment token up: its reader now has these keys and this password. What it had before ends, with the keys
+    /// of all that it could read: they may be in other hands.
     pub(crate) async fn enrol(
         &self,
         token: &Secret<32>,
         signing_key: VerifyingKey,
         kem: KemPublicKey,
         password: &str,
-    ) -> Result<ReaderRecord, RegistryError> {
+    ) -> Result<(ReaderRecord, Revoked), RegistryError> {
         let _change = self.changes.lock().await;
         let digest = Digest::of(token.expose());
         let sub = self.read().tokens.get(&digest).cloned().ok_or(RegistryError::Token)?;
@@ -240,25 +299,38 @@ impl Registry {
         if !valid {
             return Err(RegistryError::Token);
         }
-        record.enrolment = Some(Enrolment { signing_key, kem, password_sha256: Digest::of(password.as_bytes()) });
-        self.write_reader(&record, Expect::Any).await?;
-        Ok(record)
+        let enrolment = Enrolment { signing_key, kem, password_sha256: Digest::of(password.as_bytes()) };
+        let held_keys = record.enrolment.replace(enrolment).is_some();
+        let affected = self.in_other_hands(&record, held_keys);
+        let revoked = self.write_reader(&record, Expect::Any, affected).await?;
+        Ok((record, revoked))
     }
 
-    /// One reader of a kind.
-    pub(crate) fn get(&self, kind: ReaderKind, sub: &Sub) -> Result<ReaderRecord, RegistryError> {
-        self.find(sub).filter(|record| record.kind == kind).ok_or_else(|| RegistryError::Unknown {
-            what: match kind {
-                ReaderKind::User => "user",
-                ReaderKind::App => "app",
+    /// One reader of a kind. An app learns nothing of readers that are not its own.
+    pub(crate) fn get(&self, by: &Registrar, kind: ReaderKind, sub: &Sub) -> Result<ReaderRecord, RegistryError> {
+        let found = self.find(sub).filter(|record| record.kind == kind && by.sees(record));
+        found.ok_or_else(|| match by {
+            Registrar::App(app) => RegistryError::NotBeneath { app: app.clone(), name: sub.to_string() },
+            Registrar::Admin => RegistryError::Unknown {
+                what: match kind {
+                    ReaderKind::User => "user",
+                    ReaderKind::App => "app",
+                },
+                name: sub.to_string(),
             },
-            name: sub.to_string(),
         })
     }
 
     /// All readers of a kind, by name.
-    pub(crate) fn readers(&self, kind: ReaderKind) -> Vec<ReaderRecord> {
-        self.read().readers.values().filter(|e| e.record.kind == kind).map(|e| e.record.clone()).collect()
+    pub(crate) fn readers(&self, by: &Registrar, kind: ReaderKind) -> Vec<ReaderRecord> {
+        let state = self.read();
+        let records = state.readers.values().map(|entry| &entry.record);
+        records.filter(|record| record.kind == kind && by.sees(record)).cloned().collect()
+    }
+
+    /// Every reader as policies see it.
+    pub(crate) fn principals(&self) -> Vec<Principal> {
+        self.read().readers.values().map(|entry| entry.reader.principal.clone()).collect()
     }
 
     /// Whether this is the MQTT password of this reader.
@@ -281,17 +353,21 @@ impl Registry {
             }
             state.known_groups(&within)?;
         }
-        self.write_group(name, within, Expect::Absent).await
+        self.write_group(name, within, Expect::Absent).await.map(drop)
     }
 
     /// Puts a group into other groups instead of those that it was in.
-    pub(crate) async fn change_group(&self, name: GroupName, within: BTreeSet<GroupName>) -> Result<(), RegistryError> {
+    pub(crate) async fn change_group(
+        &self,
+        name: GroupName,
+        within: BTreeSet<GroupName>,
+    ) -> Result<Revoked, RegistryError> {
         let _change = self.changes.lock().await;
         {
             let state = self.read();
             state.known_groups(&BTreeSet::from([name.clone()]))?;
             state.known_groups(&within)?;
-            if state.closure(&within).contains(&name) {
+            if closure(&state.groups, &within).contains(&name) {
                 return Err(RegistryError::GroupCycle { group: name });
             }
         }
@@ -313,9 +389,8 @@ impl Registry {
                 return Err(RegistryError::GroupInUse { group: name.clone(), members: members.join(", ") });
             }
         }
-        self.store.commit(vec![Change::Delete { key: format!("{GROUP_PREFIX}{name}"), expect: Expect::Any }]).await?;
-        self.write().groups.remove(name);
-        Ok(())
+        let change = Change::Delete { key: format!("{GROUP_PREFIX}{name}"), expect: Expect::Any };
+        self.commit(vec![change], Vec::new(), |state| drop(state.groups.remove(name))).await.map(drop)
     }
 
     /// All groups with the groups that hold them.
@@ -334,11 +409,14 @@ impl Registry {
         (IssuedToken { secret, expires }, token)
     }
 
-    async fn write_reader(&self, record: &ReaderRecord, expect: Expect) -> Result<(), RegistryError> {
+    async fn write_reader(
+        &self,
+        record: &ReaderRecord,
+        expect: Expect,
+        affected: Vec<Affected>,
+    ) -> Result<Revoked, RegistryError> {
         let change = Change::Put { key: reader_key(&record.sub), value: json(record), expect };
-        self.store.commit(vec![change]).await?;
-        self.write().insert(record.clone());
-        Ok(())
+        self.commit(vec![change], affected, |state| state.insert_with_users(record.clone())).await
     }
 
     async fn write_group(
@@ -346,13 +424,97 @@ impl Registry {
         name: GroupName,
         within: BTreeSet<GroupName>,
         expect: Expect,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<Revoked, RegistryError> {
         let value = json(&GroupRecord { groups: within.clone() });
-        self.store.commit(vec![Change::Put { key: format!("{GROUP_PREFIX}{name}"), value, expect }]).await?;
+        let change = Change::Put { key: format!("{GROUP_PREFIX}{name}"), value, expect };
+        let affected = {
+            let state = self.read();
+            let mut groups = state.groups.clone();
+            groups.insert(name.clone(), within.clone());
+            let changed = state.readers.values().filter_map(|entry| {
+                let before = &entry.reader.principal;
+                let after = state.principal(&entry.record, &groups);
+                (*before != after).then(|| Affected { before: before.clone(), after: Some(after) })
+            });
+            changed.collect()
+        };
+        let install = |state: &mut State| {
+            state.groups.insert(name, within);
+            state.rebuild();
+        };
+        self.commit(vec![change], affected, install).await
+    }
+
+    /// A reader whose keys are no longer its own, if it held any. The users of an app have their keys in their own hands.
+    fn in_other_hands(&self, record: &ReaderRecord, held_keys: bool) -> Vec<Affected> {
+        let state = self.read();
+        let entry = state.readers.get(&record.sub).filter(|_| held_keys);
+        entry.map(|entry| Affected { before: entry.reader.principal.clone(), after: None }).into_iter().collect()
+    }
+
+    /// A reader, and the users of an app, before and after its record becomes this; `None`: it is gone.
+    fn affected(&self, record: &ReaderRecord, after: Option<&ReaderRecord>) -> Vec<Affected> {
+        let state = self.read();
+        let becomes = after.map(|record| Arc::new(state.principal(record, &state.groups)));
+        let concerned = state
+            .readers
+            .values()
+            .filter(|entry| entry.record.sub == record.sub || entry.record.app.as_ref() == Some(&record.sub));
+        let affected = concerned.map(|entry| {
+            let before = entry.reader.principal.clone();
+            let after = becomes.as_ref().map(|becomes| {
+                let itself = entry.record.sub == record.sub;
+                if itself {
+                    (**becomes).clone()
+                } else {
+                    Principal { app: Some(Arc::clone(becomes)), ..before.clone() }
+                }
+            });
+            Affected { before, after }
+        });
+        affected.filter(|affected| affected.after.as_ref() != Some(&affected.before)).collect()
+    }
+
+    /// Does a change and takes away what it takes away.
+    ///
+    /// From before the scopes are looked through until the new state can be seen, the readers concerned get no key
+    /// ([`Reader::changing`]): so no key that one of them holds is of a scope that was overlooked. Scopes that lost one of
+    /// them are bumped in the transaction of the change. If that fails, nothing changed.
+    async fn commit(
+        &self,
+        changes: Vec<Change>,
+        affected: Vec<Affected>,
+        install: impl FnOnce(&mut State),
+    ) -> Result<Revoked, RegistryError> {
+        let subs: Vec<Sub> = affected.iter().map(|affected| affected.before.sub.clone()).collect();
+        self.write().set_changing(&subs, true);
+        let revoked = self.revoke(changes, affected).await;
         let mut state = self.write();
-        state.groups.insert(name, within);
-        state.rebuild();
-        Ok(())
+        match revoked {
+            Ok(revoked) => {
+                install(&mut state);
+                Ok(revoked)
+            }
+            Err(error) => {
+                state.set_changing(&subs, false);
+                Err(error)
+            }
+        }
+    }
+
+    /// The schema in force.
+    fn schema(&self) -> Schema {
+        self.decisions.borrow().set().schema().clone()
+    }
+
+    async fn revoke(&self, changes: Vec<Change>, affected: Vec<Affected>) -> Result<Revoked, RegistryError> {
+        let scopes = if affected.is_empty() { Vec::new() } else { self.ktm.scopes().await? };
+        let (residuals, schema) = (Arc::clone(&self.residuals), self.schema());
+        let look = move || revocation::lost(&residuals, &schema, &scopes, &affected);
+        let lost = tokio::task::spawn_blocking(look).await;
+        let lost = lost.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let bumps = self.ktm.revoke(&lost.scopes, changes).await?;
+        Ok(Revoked { bumps, readers: lost.readers })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -386,22 +548,47 @@ impl State {
         }
     }
 
-    /// After a change of groups: every reader's closure anew.
+    /// The same, and the users of an app anew: its rights bound theirs.
+    fn insert_with_users(&mut self, record: ReaderRecord) {
+        let users = self.readers.values().filter(|entry| entry.record.app.as_ref() == Some(&record.sub));
+        let users: Vec<ReaderRecord> = users.map(|entry| entry.record.clone()).collect();
+        self.insert(record);
+        users.into_iter().for_each(|user| self.insert(user));
+    }
+
+    /// After a change of groups: every reader's closure anew, apps before their users.
     fn rebuild(&mut self) {
-        let records: Vec<ReaderRecord> = self.readers.values().map(|entry| entry.record.clone()).collect();
-        for record in records {
-            self.insert(record);
+        let mut records: Vec<ReaderRecord> = self.readers.values().map(|entry| entry.record.clone()).collect();
+        records.sort_by_key(|record| record.app.is_some());
+        records.into_iter().for_each(|record| self.insert(record));
+    }
+
+    /// Lets readers get no keys for a while, or again.
+    fn set_changing(&mut self, subs: &[Sub], changing: bool) {
+        for sub in subs {
+            if let Some(entry) = self.readers.get(sub) {
+                let reader = Reader { changing, ..self.as_reader(&entry.record) };
+                self.readers.entry(sub.clone()).and_modify(|entry| entry.reader = Arc::new(reader));
+            }
+        }
+    }
+
+    fn principal(&self, record: &ReaderRecord, groups: &BTreeMap<GroupName, BTreeSet<GroupName>>) -> Principal {
+        // There is no user without its app: they are removed together, and looked for at the start.
+        let app = record.app.as_ref().and_then(|app| self.readers.get(app));
+        let app = app.map(|app| Arc::new(self.principal(&app.record, groups)));
+        Principal {
+            kind: record.kind,
+            sub: record.sub.clone(),
+            attributes: record.attrs.clone(),
+            groups: closure(groups, &record.groups),
+            app,
         }
     }
 
     fn as_reader(&self, record: &ReaderRecord) -> Reader {
         Reader {
-            principal: Principal {
-                kind: record.kind,
-                sub: record.sub.clone(),
-                attributes: record.attrs.clone(),
-                groups: self.closure(&record.groups),
-            },
+            principal: self.principal(record, &self.groups),
             keys: record
                 .enrolment
                 .as_ref()
@@ -410,24 +597,33 @@ impl State {
         }
     }
 
-    /// The groups and every group that holds one of them.
-    fn closure(&self, groups: &BTreeSet<GroupName>) -> BTreeSet<GroupName> {
-        let mut closure = BTreeSet::new();
-        let mut open: Vec<&GroupName> = groups.iter().collect();
-        while let Some(group) = open.pop() {
-            if closure.insert(group.clone()) {
-                open.extend(self.groups.get(group).into_iter().flatten());
-            }
-        }
-        closure
-    }
-
     fn known_groups(&self, groups: &BTreeSet<GroupName>) -> Result<(), RegistryError> {
         match groups.iter().find(|group| !self.groups.contains_key(*group)) {
             None => Ok(()),
             Some(unknown) => Err(RegistryError::Unknown { what: "group", name: unknown.to_string() }),
         }
     }
+}
+
+impl Registrar {
+    fn sees(&self, record: &ReaderRecord) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::App(app) => record.app.as_ref() == Some(app),
+        }
+    }
+}
+
+/// The groups and every group that holds one of them.
+fn closure(all: &BTreeMap<GroupName, BTreeSet<GroupName>>, groups: &BTreeSet<GroupName>) -> BTreeSet<GroupName> {
+    let mut closure = BTreeSet::new();
+    let mut open: Vec<&GroupName> = groups.iter().collect();
+    while let Some(group) = open.pop() {
+        if closure.insert(group.clone()) {
+            open.extend(all.get(group).into_iter().flatten());
+        }
+    }
+    closure
 }
 
 fn merge(current: &Attributes, given: Map<String, Value>) -> Result<Attributes, serde_json::Error> {

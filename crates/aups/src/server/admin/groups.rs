@@ -58,9 +58,10 @@ async fn change(
 ) -> Result<Json<Group>, Refused> {
     let group: GroupName = name(&group)?;
     let change: Change = read_json(request).await?;
-    admin.registry.change_group(group.clone(), change.groups.clone()).await?;
+    let revoked = admin.registry.change_group(group.clone(), change.groups.clone()).await?;
     note.add("group", &group);
     note.add("groups", &change.groups);
+    admin.revoked(&note, &revoked).await;
     Ok(Json(Group { group, groups: change.groups }))
 }
 

@@ -1,10 +1,10 @@
 //! `/v1/users` and `/v1/apps`: the same for persons and programs.
 
-use super::{Admin, name, read_json};
+use super::{Admin, name, query, read_json};
 use crate::server::{
     audit::Note,
     http::Refused,
-    registry::{IssuedToken, ReaderChange, ReaderRecord},
+    registry::{IssuedToken, NewReader, ReaderChange, ReaderRecord, Registrar},
 };
 use aups_core::{Attributes, GroupName, ReaderKind, Sub, UnixMillis};
 use aups_envelope::enrol::EnrolmentToken;
@@ -35,7 +35,7 @@ fn of_kind(kind: ReaderKind) -> Router<Admin> {
                 .patch(move |admin, note, sub, request| change(kind, admin, note, sub, request))
                 .delete(move |admin, note, sub| remove(kind, admin, note, sub)),
         )
-        .route("/{sub}/token", post(move |admin, note, sub| token(kind, admin, note, sub)))
+        .route("/{sub}/token", post(move |admin, note, sub, request| token(kind, admin, note, sub, request)))
 }
 
 /// A reader as the administrator sees it.
@@ -86,6 +86,12 @@ struct Add {
     groups: BTreeSet<GroupName>,
 }
 
+impl Add {
+    fn of(self, kind: ReaderKind) -> NewReader {
+        NewReader { kind, sub: self.sub, attrs: self.attrs, groups: self.groups }
+    }
+}
+
 async fn add(
     kind: ReaderKind,
     State(admin): State<Admin>,
@@ -93,18 +99,18 @@ async fn add(
     request: Request,
 ) -> Result<(StatusCode, Json<WithToken>), Refused> {
     let body: Add = read_json(request).await?;
-    let added = admin.registry.add(kind, body.sub, body.attrs, body.groups, &admin.policies.schema()).await?;
+    let added = admin.registry.add(&Registrar::Admin, body.of(kind)).await?;
     tell(&note, &added.0);
     Ok((StatusCode::CREATED, with_token(&admin, added)))
 }
 
 fn list(kind: ReaderKind, State(admin): State<Admin>) -> Json<Value> {
-    let items: Vec<View> = admin.registry.readers(kind).into_iter().map(View::from).collect();
+    let items: Vec<View> = admin.registry.readers(&Registrar::Admin, kind).into_iter().map(View::from).collect();
     Json(json!({ "items": items }))
 }
 
 fn show(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<String>) -> Result<Json<View>, Refused> {
-    Ok(Json(admin.registry.get(kind, &name(&sub)?)?.into()))
+    Ok(Json(admin.registry.get(&Registrar::Admin, kind, &name(&sub)?)?.into()))
 }
 
 async fn change(
@@ -116,9 +122,9 @@ async fn change(
 ) -> Result<Json<View>, Refused> {
     let sub: Sub = name(&sub)?;
     let change: ReaderChange = read_json(request).await?;
-    let record = admin.registry.change(kind, &sub, change, &admin.policies.schema()).await?;
+    let (record, revoked) = admin.registry.change(&Registrar::Admin, kind, &sub, change).await?;
     tell(&note, &record);
-    admin.sessions.end(sub.as_str()).await;
+    admin.revoked(&note, &revoked).await;
     Ok(Json(record.into()))
 }
 
@@ -129,9 +135,9 @@ async fn remove(
     Path(sub): Path<String>,
 ) -> Result<StatusCode, Refused> {
     let sub: Sub = name(&sub)?;
-    admin.registry.remove(kind, &sub).await?;
+    let revoked = admin.registry.remove(&Registrar::Admin, kind, &sub).await?;
     note.add("sub", &sub);
-    admin.sessions.end(sub.as_str()).await;
+    admin.revoked(&note, &revoked).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -140,9 +146,24 @@ async fn token(
     State(admin): State<Admin>,
     Extension(note): Extension<Note>,
     Path(sub): Path<String>,
+    request: Request,
 ) -> Result<(StatusCode, Json<WithToken>), Refused> {
-    let issued = admin.registry.new_enrolment_token(kind, &name(&sub)?).await?;
-    note.add("sub", &issued.0.sub);
-    note.add("tokenExpires", issued.1.expires);
-    Ok((StatusCode::CREATED, with_token(&admin, issued)))
+    let NewToken { lost } = query(request.uri())?;
+    let issued = admin.registry.new_enrolment_token(&Registrar::Admin, kind, &name(&sub)?, lost).await?;
+    let (record, token, revoked) = issued;
+    note.add("sub", &record.sub);
+    note.add("tokenExpires", token.expires);
+    if lost {
+        note.add("lost", true);
+        admin.revoked(&note, &revoked).await;
+    }
+    Ok((StatusCode::CREATED, with_token(&admin, (record, token))))
+}
+
+/// `?lost=true`: what the reader holds is in other hands, and ends now.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewToken {
+    #[serde(default)]
+    lost: bool,
 }
