@@ -15,23 +15,34 @@ use std::{
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 
-fn policies(count: usize) -> String {
+/// How many roles the policies name. Policies of one role, score and effect say the same, whatever their topic.
+#[derive(Clone, Copy)]
+enum Roles {
+    Seven,
+    OneEach,
+}
+
+fn policies(count: usize, roles: Roles) -> String {
     let mut source = String::new();
     for n in 0..count {
-        let head = format!("(principal, action == Action::\"receive\", resource in Topic::\"t{}\")", n % 100);
+        let head = format!("(principal, action == Action::\"receive\", resource in Topic::\"t{}\")", n / 10 % 100);
+        let role = match roles {
+            Roles::Seven => n % 7,
+            Roles::OneEach => n,
+        };
         if n % 10 == 9 {
             let _ = writeln!(
                 source,
                 "forbid{head} when {{ resource has value && resource.value.greaterThan(decimal(\"3.0\")) }} \
                  unless {{ principal.clearance >= {} }};",
-                n % 5
+                role % 500
             );
         } else {
             let _ = writeln!(
                 source,
                 "permit{head} when {{ principal.roles.contains(\"role{}\") && \
                  resource.quality.accuracy.greaterThanOrEqual(decimal(\"0.{}\")) }};",
-                n % 7,
+                role,
                 n % 10
             );
         }
@@ -76,7 +87,7 @@ fn resource<'a>(item: &'a Item, topic: &'a Topic) -> Resource<'a> {
 fn scopes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("scope");
     for size in SIZES {
-        let (set, item, topic) = (admit(&policies(size)), item(), topic());
+        let (set, item, topic) = (admit(&policies(size, Roles::Seven)), item(), topic());
         let warm = pdp(&set);
         let _ = warm.scope(&resource(&item, &topic));
         group.bench_function(BenchmarkId::new("hit", size), |bench| {
@@ -84,7 +95,6 @@ fn scopes(criterion: &mut Criterion) {
         });
 
         // Every item has a projection of its own, so that none is found; the scope itself is known after the first.
-        let cold = pdp(&set);
         let mut number = 0_u64;
         let mut different = || {
             number += 1;
@@ -94,7 +104,17 @@ fn scopes(criterion: &mut Criterion) {
             item
         };
         group.bench_function(BenchmarkId::new("miss", size), |bench| {
-            bench.iter_batched(&mut different, |item| cold.scope(&resource(&item, &topic)), BatchSize::SmallInput);
+            bench.iter_batched(&mut different, |item| warm.scope(&resource(&item, &topic)), BatchSize::SmallInput);
+        });
+    }
+
+    // The first item that a decision point sees.
+    group.sample_size(10);
+    for (name, roles) in [("first item", Roles::Seven), ("first item, no two policies alike", Roles::OneEach)] {
+        let (set, item, topic) = (admit(&policies(10_000, roles)), item(), topic());
+        group.bench_function(BenchmarkId::new(name, 10_000), |bench| {
+            let scope = |pdp: Pdp| (pdp.scope(&resource(&item, &topic)), pdp);
+            bench.iter_batched(|| pdp(&set), scope, BatchSize::PerIteration);
         });
     }
 }
@@ -102,7 +122,9 @@ fn scopes(criterion: &mut Criterion) {
 fn residuals(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("residual");
     for size in SIZES {
-        let spec = pdp(&admit(&policies(size))).scope(&resource(&item(), &topic())).expect("somebody may read it");
+        let spec = pdp(&admit(&policies(size, Roles::Seven)))
+            .scope(&resource(&item(), &topic()))
+            .expect("somebody may read it");
         let (residuals, alice, context) = (Residuals::new(16), alice(), RequestContext::default());
         group.bench_function(
             BenchmarkId::new("kept", format!("{size} policies, {} lines", spec.user.lines().count())),
@@ -119,7 +141,7 @@ fn residuals(criterion: &mut Criterion) {
 fn filters(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("filter");
     for size in SIZES {
-        let set = admit(&policies(size));
+        let set = admit(&policies(size, Roles::Seven));
         let (alice, filter) = (alice(), "t7/#".parse().expect("a filter"));
         let warm = pdp(&set);
         group.bench_function(BenchmarkId::new("known reader", size), |bench| {
@@ -136,7 +158,7 @@ fn admission(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("admission");
     group.sample_size(10);
     for size in SIZES {
-        let source = policies(size);
+        let source = policies(size, Roles::Seven);
         group.throughput(Throughput::Elements(size as u64));
         group.bench_function(BenchmarkId::new("parse", size), |bench| bench.iter(|| admit(black_box(&source))));
     }
@@ -148,7 +170,7 @@ fn differences(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("diff");
     group.sample_size(10);
     let own = "permit(principal, action, resource) when { resource has level1 && principal.org == resource.level1 };\n";
-    let source = policies(99) + own;
+    let source = policies(99, Roles::Seven) + own;
     let reader = |n: usize| {
         let mut reader = alice();
         reader.sub = format!("reader{n}").parse().expect("a name");

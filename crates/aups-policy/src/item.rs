@@ -51,8 +51,6 @@ pub(crate) enum Attribute {
     Further(Box<str>, AttributeType),
     /// The tag of this name.
     Tag(Box<str>),
-    /// All tags: a policy asks for one by a name that it computes.
-    EveryTag,
 }
 
 /// Every attribute with its path in the schema. Records stand together.
@@ -93,7 +91,13 @@ impl Attribute {
         shipped.chain(declared).collect()
     }
 
-    /// Its value in an item that is to be published under a topic. All tags together are no value.
+    /// The names of all of them.
+    pub(crate) fn names(schema: &Schema) -> impl Iterator<Item = &str> {
+        let shipped = ATTRIBUTES.iter().filter_map(|(path, _)| path.first().copied());
+        shipped.chain(schema.extension().item.keys().map(String::as_str))
+    }
+
+    /// Its value in an item that is to be published under a topic.
     fn of<'a>(&self, resource: &Resource<'a>) -> Option<Value<'a>> {
         let Resource { item, topic, marks } = *resource;
         let (security, quality) = (&item.security, &item.quality);
@@ -118,18 +122,12 @@ impl Attribute {
             Self::Completeness => Value::score(quality.completeness),
             Self::Further(name, of_type) => Value::further(item, name, *of_type)?,
             Self::Tag(name) => Value::text(marks.tags.get(&**name)?),
-            Self::EveryTag => return None,
         })
     }
 
     /// Appends its value to a key, so that two items have the same bytes exactly if they have the same value.
     pub(crate) fn write(&self, resource: &Resource<'_>, key: &mut Vec<u8>) {
         match self.of(resource) {
-            _ if *self == Self::EveryTag => {
-                let tags = &resource.marks.tags;
-                key.extend(tags.len().to_be_bytes());
-                tags.iter().flat_map(|(name, text)| [name, text]).for_each(|text| write_text(text, key));
-            }
             None => key.push(0),
             Some(Value::Texts(texts)) => {
                 key.push(1);

@@ -46,6 +46,7 @@ mod outcome;
 mod partial;
 mod pdp;
 mod reader;
+mod remains;
 mod residual;
 mod rights;
 mod schema;
@@ -63,10 +64,11 @@ pub use diff::{Change, DIFF_ENTRIES_MAX, DIFF_TOPICS_MAX, Diff, DiffEntry, diff}
 pub use explain::{Answer, EXPLAINED_MAX, Explanation, PolicySays, Says, Subscription};
 pub use item::Resource;
 pub use pdp::{
-    PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, SCOPES_KEPT_MAX, ScopeCounts, VERDICTS_KEPT_MAX, Withheld,
-    WithheldReason,
+    PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, SCOPE_OBLIGATIONS_MAX, SCOPES_KEPT_MAX, ScopeCounts,
+    VERDICTS_KEPT_MAX, Withheld, WithheldReason,
 };
 pub use reader::RequestContext;
+pub use remains::{REMAINS_BYTES_MAX, REMAINS_KEPT_MAX};
 pub use residual::{RESIDUAL_BYTES_MAX, Residuals};
 pub use rights::{FilterVerdict, judge_by_name};
 pub use schema::{

@@ -2,7 +2,7 @@
 
 use crate::{
     reader::{self, Failure, RequestContext},
-    residual::{EVERYBODY, Residual, Residuals},
+    residual::{EVERYBODY, Part, Residual, Residuals},
     schema::Schema,
     vocabulary::Vocabulary,
 };
@@ -61,9 +61,9 @@ impl Residuals {
             let [Clause::When(condition)] = policy.body().clauses().as_slice() else {
                 return Err("a residual that is not one condition".into());
             };
-            left.add(effect, condition);
+            left.add(&Part::of(effect, condition)?);
         }
-        Ok(left.finish()?.text)
+        Ok(left.finish()?)
     }
 }
 

@@ -3,13 +3,16 @@
 use crate::{
     item::Attribute,
     outcome::children,
-    schema::Schema,
+    schema::{Schema, nearest},
     vocabulary::{ITEM, TOPIC, is_named},
 };
 use aups_core::Topic;
 use cedar_policy::pst::{BinaryOp, EntityUID, Expr, Literal, SmolStr, Var};
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 use thiserror::Error;
+
+/// What a request may have.
+const CONTEXT: [&str; 2] = ["at", "address"];
 
 /// All that a partial evaluation can learn from an item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,13 +32,21 @@ pub(crate) enum Misuse {
     TopicElsewhere(String),
     #[error("`{0}` is not a topic name")]
     NoTopicName(String),
+    #[error("`{of}` never has an attribute `{name}`: the condition could not mean anything")]
+    UnknownAttribute { of: &'static str, name: String, near: Option<String> },
+    #[error("the name of an item's tag is computed")]
+    ComputedTag,
     #[error("a form of expression that this version does not know")]
     UnknownForm,
 }
 
 impl Misuse {
-    pub(crate) const fn help(&self) -> &'static str {
-        match self {
+    pub(crate) fn help(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::UnknownAttribute { near: Some(near), .. } => return Cow::Owned(format!("did you mean `{near}`?")),
+            Self::UnknownAttribute { .. } => {
+                "the schema lists what there is; an administrator can add optional attributes, and tags need no schema"
+            }
             Self::BareItem | Self::NamedItem(_) => {
                 "items have no identity that a policy may use: write `resource.<attribute>`, `resource has <attribute>` \
                  or `resource in Topic::\"…\"`"
@@ -46,8 +57,10 @@ impl Misuse {
             Self::NoTopicName(_) => {
                 "name the top of a subtree, without wildcards: `Topic::\"data/s1\"` is data/s1 and all that is below it"
             }
+            // A name that depends on the reader would leave the item in the residual, where nobody has it any more.
+            Self::ComputedTag => "write the name out, as in `resource.hasTag(\"owner\")`",
             Self::UnknownForm => "this is a defect of aups: please report the policy",
-        }
+        })
     }
 }
 
@@ -55,16 +68,25 @@ impl Mentions {
     /// Adds what a condition mentions.
     pub(crate) fn add(&mut self, expr: &Expr, schema: &Schema, misuses: &mut Vec<Misuse>) {
         if let Some(path) = path_into_item(expr) {
-            self.attributes.extend(Attribute::read_by(&path, schema));
+            let read = Attribute::read_by(&path, schema);
+            if read.is_empty() && matches!(expr, Expr::HasAttr { .. }) {
+                misuses.push(unknown("resource", &path.join("."), Attribute::names(schema)));
+            }
+            self.attributes.extend(read);
             return;
         }
         match expr {
+            Expr::HasAttr { expr, attrs } if is(expr, &Var::Principal) && !schema.has_of_reader(attrs.first()) => {
+                misuses.push(unknown("principal", attrs.first(), schema.names_of_reader()));
+            }
+            Expr::HasAttr { expr, attrs } if is(expr, &Var::Context) && !CONTEXT.contains(&attrs.first().as_str()) => {
+                misuses.push(unknown("context", attrs.first(), CONTEXT.into_iter()));
+            }
             Expr::BinaryOp { op: BinaryOp::HasTag | BinaryOp::GetTag, left, right } if is_item(left) => {
                 if let Expr::Literal(Literal::String(name)) = &**right {
                     self.attributes.insert(Attribute::Tag(name.as_str().into()));
                 } else {
-                    self.attributes.insert(Attribute::EveryTag);
-                    self.add(right, schema, misuses);
+                    misuses.push(Misuse::ComputedTag);
                 }
             }
             Expr::BinaryOp { op: BinaryOp::In, left, right } if is_item(left) => self.add_topics(right, misuses),
@@ -115,8 +137,17 @@ impl Mentions {
     }
 }
 
+/// `has` with a name that the schema lacks is always false. Cedar takes it; whoever wrote a forbid so was mistaken.
+fn unknown<'n>(of: &'static str, name: &str, known: impl Iterator<Item = &'n str>) -> Misuse {
+    Misuse::UnknownAttribute { of, name: name.to_owned(), near: nearest(name, known).map(ToOwned::to_owned) }
+}
+
+fn is(expr: &Expr, var: &Var) -> bool {
+    matches!(expr, Expr::Var(of) if of == var)
+}
+
 fn is_item(expr: &Expr) -> bool {
-    matches!(expr, Expr::Var(Var::Resource))
+    is(expr, &Var::Resource)
 }
 
 /// `["source", "nodeId"]` of `resource.source.nodeId` and of `resource has source.nodeId`.

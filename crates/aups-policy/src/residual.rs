@@ -7,15 +7,16 @@
 use crate::{
     cache::Cache,
     decision::Decision,
-    outcome::{Outcomes, holds_failure},
+    outcome::{Outcomes, children, holds_failure},
     reader::{self, Failure, RequestContext},
+    vocabulary::{ITEM, is_named},
 };
 use aups_core::{Principal, ReaderKind, ScopeId, ScopeSpec};
 use cedar_policy::{
     Authorizer, Effect, Policy, PolicyId, PolicySet,
-    pst::{Clause, Expr},
+    pst::{Clause, Expr, Literal, Var},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 use thiserror::Error;
 
 /// Longest residual of an item for one kind of reader, in bytes. The KTM keeps residuals.
@@ -79,11 +80,54 @@ fn parse(spec: &ScopeSpec, kind: ReaderKind) -> Result<PolicySet, Failure> {
     Ok(policies)
 }
 
+/// What is left of one policy for one kind of reader, once the item is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Nothing: the policy has no say about this item.
+    Nothing,
+    /// A permit that everybody satisfies.
+    Everybody,
+    /// A forbid that everybody satisfies.
+    Nobody,
+    /// What depends on the reader or the request: a line of the residual.
+    Permit(Arc<str>),
+    /// The same of a forbid.
+    Forbid(Arc<str>),
+}
+
+impl Part {
+    /// Of a policy whose condition partial evaluation has brought to this.
+    ///
+    /// What can never be true falls away. That is sound for a permit even if it may fail, for a failing permit permits
+    /// nothing; a forbid that may fail stays, for a failing forbid forbids.
+    pub(crate) fn of(effect: Effect, condition: &Expr) -> Result<Self, ResidualError> {
+        let outcomes = Outcomes::of(condition);
+        Ok(match effect {
+            Effect::Permit if outcomes.is_never_true() => Self::Nothing,
+            Effect::Permit if outcomes.is_always_true() => Self::Everybody,
+            Effect::Permit => Self::Permit(line(effect, condition)?),
+            Effect::Forbid if outcomes.is_never_true() && !outcomes.failure => Self::Nothing,
+            // True or failing, whoever asks; or with a part that fails when reached, for which there is no text: Cedar
+            // would pass such a forbid over, and we cannot tell for whom. Nobody reads is the safe side.
+            Effect::Forbid if !outcomes.falsity || holds_failure(condition) => Self::Nobody,
+            Effect::Forbid => Self::Forbid(line(effect, condition)?),
+        })
+    }
+
+    /// How much memory its text takes, in bytes.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Permit(line) | Self::Forbid(line) => line.len(),
+            Self::Nothing | Self::Everybody | Self::Nobody => 0,
+        }
+    }
+}
+
 /// Collects what is left of the policies for one kind of reader.
 #[derive(Debug, Default)]
 pub(crate) struct Residual {
-    lines: BTreeMap<String, Expr>,
-    permits: bool,
+    permits: BTreeSet<Arc<str>>,
+    forbids: BTreeSet<Arc<str>>,
     everybody: bool,
     nobody: bool,
 }
@@ -97,75 +141,64 @@ pub(crate) enum ResidualError {
     TooLong,
     #[error("a residual does not read back as what it was: {0}")]
     ReadsDifferently(String),
+    #[error("a residual asks for the item, which nobody has any more: {0}")]
+    AsksForItem(String),
 }
 
 impl Residual {
-    /// Adds what is left of one policy. False if nothing is: the policy has no say about this item.
-    ///
-    /// What can never be true falls away. That is sound for a permit even if it may fail, for a failing permit permits
-    /// nothing; a forbid that may fail stays, for a failing forbid forbids.
-    pub(crate) fn add(&mut self, effect: Effect, condition: &Expr) -> bool {
-        let outcomes = Outcomes::of(condition);
-        match effect {
-            Effect::Permit if outcomes.is_never_true() => return false,
-            Effect::Permit if outcomes.is_always_true() => self.everybody = true,
-            Effect::Forbid if outcomes.is_never_true() && !outcomes.failure => return false,
-            // True or failing, whoever asks; or with a part that fails when reached, for which there is no text: Cedar
-            // would pass such a forbid over, and we cannot tell for whom. Nobody reads is the safe side.
-            Effect::Forbid if !outcomes.falsity || holds_failure(condition) => self.nobody = true,
-            _ => {
-                self.permits |= effect == Effect::Permit;
-                self.lines.insert(line(effect, condition), condition.clone());
-            }
+    /// Adds what is left of one policy. False if nothing is.
+    pub(crate) fn add(&mut self, part: &Part) -> bool {
+        match part {
+            Part::Nothing => return false,
+            Part::Everybody => self.everybody = true,
+            Part::Nobody => self.nobody = true,
+            Part::Permit(line) => drop(self.permits.insert(Arc::clone(line))),
+            Part::Forbid(line) => drop(self.forbids.insert(Arc::clone(line))),
         }
         true
     }
 
-    /// Drops what no longer matters: all if nobody can read, residual permits if everybody is permitted.
-    pub(crate) fn finish(mut self) -> Result<FinishedResidual, ResidualError> {
-        if self.nobody || !(self.everybody || self.permits) {
-            return Ok(FinishedResidual { text: "".into(), lines: BTreeMap::new() });
+    /// The canonical text: lines sorted, none twice. Empty if nobody of this kind may read. Drops what no longer matters:
+    /// all if nobody can read, residual permits if everybody is permitted.
+    pub(crate) fn finish(&self) -> Result<Box<str>, ResidualError> {
+        if self.nobody || (!self.everybody && self.permits.is_empty()) {
+            return Ok("".into());
         }
-        if self.everybody {
-            self.lines.retain(|line, _| line.starts_with("forbid"));
-        }
-        let mut lines: Vec<&str> = self.lines.keys().map(String::as_str).collect();
+        let mut lines: Vec<&str> = self.forbids.iter().map(|line| &**line).collect();
         if self.everybody {
             lines.push(EVERYBODY);
+        } else {
+            lines.extend(self.permits.iter().map(|line| &**line));
         }
         let text = lines.join("\n");
-        if text.len() > RESIDUAL_BYTES_MAX {
-            return Err(ResidualError::TooLong);
-        }
-        Ok(FinishedResidual { text: text.into(), lines: self.lines })
+        if text.len() > RESIDUAL_BYTES_MAX { Err(ResidualError::TooLong) } else { Ok(text.into()) }
     }
 }
 
-/// A residual as its canonical text: lines sorted, none twice. Empty if nobody of this kind may read.
-#[derive(Debug)]
-pub(crate) struct FinishedResidual {
-    pub(crate) text: Box<str>,
-    lines: BTreeMap<String, Expr>,
+/// A line of a residual. Refuses one that would be read as something else than it was written from, a check on Cedar's
+/// printer, and one that could not be evaluated without the item, a check on admission.
+fn line(effect: Effect, condition: &Expr) -> Result<Arc<str>, ResidualError> {
+    let line = format!("{effect}(principal, action, resource) when {{ {condition} }};");
+    if asks_for_item(condition) {
+        return Err(ResidualError::AsksForItem(line));
+    }
+    if reads_as(&line, condition) { Ok(line.into()) } else { Err(ResidualError::ReadsDifferently(line)) }
 }
 
-impl FinishedResidual {
-    /// Refuses a text that would be read as something else than it was written from: a check on Cedar's printer.
-    pub(crate) fn check(&self) -> Result<(), ResidualError> {
-        for (line, condition) in &self.lines {
-            let refuse = |error: &dyn ToString| ResidualError::ReadsDifferently(error.to_string());
-            let parsed = Policy::parse(None, line).map_err(|error| refuse(&error))?;
-            let parsed = parsed.to_pst().map_err(|error| refuse(&error))?;
-            match parsed.body().clauses().as_slice() {
-                [Clause::When(read)] if **read == *condition => {}
-                _ => return Err(refuse(line)),
-            }
-        }
-        Ok(())
+fn asks_for_item(expr: &Expr) -> bool {
+    match expr {
+        Expr::Var(Var::Resource) => true,
+        Expr::Literal(Literal::EntityUID(name)) => is_named(&name.ty, ITEM),
+        _ => children(expr).any(asks_for_item),
     }
 }
 
-fn line(effect: Effect, condition: &Expr) -> String {
-    format!("{effect}(principal, action, resource) when {{ {condition} }};")
+fn reads_as(line: &str, condition: &Expr) -> bool {
+    let parsed = Policy::parse(None, line).ok().and_then(|policy| policy.to_pst().ok());
+    parsed.is_some_and(|parsed| match parsed.body().clauses().as_slice() {
+        [Clause::When(read)] => **read == *condition,
+        _ => false,
+    })
 }
 
 #[cfg(test)]

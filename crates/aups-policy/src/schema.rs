@@ -193,6 +193,17 @@ impl Schema {
         &self.0.extension
     }
 
+    /// The attributes of readers, by name. Tags are none.
+    pub(crate) fn names_of_reader(&self) -> impl Iterator<Item = &str> {
+        let shipped = READER_NAMES.into_iter().filter(|name| *name != "tags");
+        shipped.chain(self.extension().reader.keys().map(String::as_str))
+    }
+
+    /// Whether readers can have an attribute of this name.
+    pub(crate) fn has_of_reader(&self, name: &str) -> bool {
+        self.names_of_reader().any(|known| known == name)
+    }
+
     pub(crate) fn cedar(&self) -> &cedar_policy::Schema {
         &self.0.cedar
     }

@@ -219,3 +219,37 @@ fn the_examples_of_the_guide_are_admitted() {
         assert!(!set(example).is_empty());
     }
 }
+
+#[test]
+fn asking_for_what_the_schema_lacks_is_refused_and_not_taken_for_false() {
+    for (condition, column, told) in [
+        ("principal has siet", "siet", "the schema lists"),
+        ("principal has rolse", "rolse", "did you mean `roles`?"),
+        ("principal has tags", "tags", "the schema lists"),
+        ("resource has vlaue && resource.vlaue.lessThan(decimal(\"1.0\"))", "vlaue", "did you mean `value`?"),
+        ("resource has source.nodeIdd", "source", "source.nodeIdd"),
+        ("context has att", "att", "did you mean `at`?"),
+        ("!(context has tls)", "tls", "the schema lists"),
+    ] {
+        let source = when(condition);
+        let refused = &errors(&source)[0];
+        let line = source.lines().nth(1).unwrap();
+        assert_eq!((refused.line, refused.column), (2, line.find(&format!("has {column}")).unwrap() + 1), "{refused}");
+        assert!(refused.to_string().contains(told), "{refused}");
+    }
+    for condition in ["principal has org", "resource has value", "resource has quality.accuracy", "context has address"]
+    {
+        assert_eq!(set(&when(condition)).len(), 1, "{condition}");
+    }
+}
+
+#[test]
+fn names_of_an_items_tags_are_written_out() {
+    for name in ["principal.org", "resource.name", "if resource.source.registered then \"a\" else \"b\""] {
+        let source = when(&format!("resource.hasTag(\"a\") && resource.hasTag({name})"));
+        let refused = error(&source);
+        assert_eq!((refused.0, refused.1), (2, 48), "{name}");
+        assert!(refused.2.contains("write the name out"), "{}", refused.2);
+    }
+    assert_eq!(set(&when("principal.hasTag(principal.org) && principal.hasTag(resource.name)")).len(), 1);
+}

@@ -128,33 +128,35 @@ fn a_permit_that_fails_permits_nothing_and_a_forbid_that_fails_forbids() {
 
 #[test]
 fn a_forbid_with_a_part_that_no_text_can_express_lets_nobody_read() {
-    let mut residual = Residual::default();
-    let yes = Expr::Literal(cedar_policy::pst::Literal::Bool(true));
-    assert!(residual.add(Effect::Permit, &yes));
-    let open = Expr::HasAttr {
-        expr: Arc::new(Expr::Var(cedar_policy::pst::Var::Context)),
-        attrs: cedar_policy::pst::NonEmpty::new("at".into()),
-    };
+    let yes = Expr::Literal(Literal::Bool(true));
+    let open =
+        Expr::HasAttr { expr: Arc::new(Expr::Var(Var::Context)), attrs: cedar_policy::pst::NonEmpty::new("at".into()) };
     let and = |left: &Expr, right: &Expr| Expr::BinaryOp {
         op: cedar_policy::pst::BinaryOp::And,
         left: Arc::new(left.clone()),
         right: Arc::new(right.clone()),
     };
-    assert!(!residual.add(Effect::Permit, &and(&open, &Expr::ResidualError)), "a permit falls away");
-    assert!(residual.add(Effect::Forbid, &and(&open, &Expr::ResidualError)));
-    assert_eq!(&*residual.finish().unwrap().text, "");
+    let part = |effect, condition: &Expr| Part::of(effect, condition).unwrap();
+    assert_eq!(part(Effect::Permit, &yes), Part::Everybody);
+    assert_eq!(part(Effect::Permit, &and(&open, &Expr::ResidualError)), Part::Nothing, "a permit falls away");
+    assert_eq!(part(Effect::Forbid, &and(&open, &Expr::ResidualError)), Part::Nobody);
+    let mut residual = Residual::default();
+    assert!(residual.add(&Part::Everybody) && !residual.add(&Part::Nothing) && residual.add(&Part::Nobody));
+    assert_eq!(&*residual.finish().unwrap(), "");
 }
 
 #[test]
 fn a_text_that_reads_differently_is_noticed() {
-    let spec = |text: &str| FinishedResidual {
-        text: text.into(),
-        lines: [(text.to_owned(), Expr::Literal(cedar_policy::pst::Literal::Bool(true)))].into(),
-    };
-    assert!(spec("permit(principal, action, resource) when { true };").check().is_ok());
-    assert!(spec("permit(principal, action, resource) when { false };").check().is_err());
-    assert!(spec("permit(principal, action, resource) when { true } when { true };").check().is_err());
-    assert!(spec("permit").check().is_err());
+    let yes = Expr::Literal(Literal::Bool(true));
+    assert!(reads_as("permit(principal, action, resource) when { true };", &yes));
+    for line in [
+        "permit(principal, action, resource) when { false };",
+        "permit(principal, action, resource) when { true } when { true };",
+        "permit(principal, action, resource) unless { true };",
+        "permit",
+    ] {
+        assert!(!reads_as(line, &yes), "{line}");
+    }
 }
 
 #[test]
@@ -185,5 +187,43 @@ fn texts_with_quotes_line_breaks_and_far_characters_come_back() {
             &sample(),
         );
         assert_eq!(spec.user.lines().count(), 1, "{}", spec.user);
+    }
+}
+
+#[test]
+fn what_one_kind_of_reader_may_not_read_demands_nothing_of_the_other() {
+    let spec = scope(
+        r#"@keylife("1m") permit(principal is User, action, resource);
+        @obligation("sign, redact:/data/gps") @keylife("1s") @suite("chacha20-poly1305")
+        permit(principal is App, action, resource) when { principal.clearance > 3 };
+        @obligation("pad:32") forbid(principal is App, action, resource);"#,
+        &sample(),
+    );
+    assert_eq!((&*spec.app, &*spec.user), ("", "permit(principal, action, resource);"));
+    assert_eq!(
+        (spec.obligations.clone(), spec.life_ms, spec.suite),
+        (Obligations::default(), 60_000, Suite::Aes256Gcm)
+    );
+}
+
+#[test]
+fn one_item_is_redacted_in_a_bounded_number_of_places() {
+    let policy = |n: usize| {
+        let list = (0..16).map(|m| format!("redact:/data/m{n}x{m}")).collect::<Vec<_>>().join(",");
+        format!("@obligation(\"{list}\") permit(principal, action, resource);")
+    };
+    let policies = |count: usize| (0..count).map(policy).collect::<String>();
+    assert_eq!(scope(&policies(16), &sample()).obligations.redact.len(), 256);
+    let withheld = pdp(&policies(17)).scope(&sample().resource()).unwrap_err();
+    assert!(withheld.to_string().contains("more than 256 places"), "{withheld}");
+}
+
+#[test]
+fn a_residual_that_asks_for_the_item_is_no_residual() {
+    for condition in [r#"Item::"item".hasTag(principal.org)"#, "resource has value", "principal == resource"] {
+        let policy = format!("forbid(principal, action, resource) when {{ principal has org && {condition} }};");
+        let policy = Policy::parse(None, policy).unwrap().to_pst().unwrap();
+        let [Clause::When(condition)] = policy.body().clauses().as_slice() else { panic!() };
+        assert!(matches!(Part::of(Effect::Forbid, condition), Err(ResidualError::AsksForItem(_))));
     }
 }
