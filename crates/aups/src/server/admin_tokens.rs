@@ -241,9 +241,9 @@ impl AdminTokens {
     /// Ends a token. The first one's file goes with it; the next start makes it anew.
     pub(crate) async fn remove(&self, name: &TokenName) -> Result<(), TokenError> {
         let _change = self.changes.lock().await;
-        let ends = self.get(name)?.expires.is_some();
-        let is_another = |(other, record): (&TokenName, &Record)| other != name && record.expires.is_none();
-        if !ends && !self.read().iter().any(is_another) {
+        self.get(name)?;
+        let holds_on = |(other, record): (&TokenName, &Record)| other != name && record.expires.is_none();
+        if !self.read().iter().any(holds_on) {
             return Err(TokenError::Last(name.clone()));
         }
         self.store.commit(vec![Change::delete(key(name), Expect::Any)]).await?;
