@@ -28,6 +28,9 @@ use std::{
     fmt,
 };
 
+/// Most policies and topics that a refusal names.
+const NAMED_MAX: usize = 3;
+
 /// Whether a reader may subscribe to a filter, and why: for the administrator, not for the reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FilterVerdict {
@@ -67,6 +70,11 @@ impl Subtree {
         self.0.as_ref().is_none_or(|top| topic.prefixes().any(|prefix| prefix == top.as_str()))
     }
 
+    /// What matches all of the subtree. `None` for every topic, which no filter that is accepted matches.
+    fn filter(&self) -> Option<String> {
+        self.0.as_ref().map(|top| format!("`{top}/#`"))
+    }
+
     /// Whether everything that the filter can match lies in the subtree.
     fn covers(&self, filter: &Filter) -> bool {
         let Some(top) = &self.0 else { return true };
@@ -99,17 +107,48 @@ impl fmt::Display for Subtree {
 }
 
 /// Judges a filter by the policies; asks only those that can matter for it.
-pub(crate) fn judge<'r>(
+pub(crate) fn judge(
     who: &Principal,
     filter: &Filter,
     schema: &Schema,
-    rules: impl IntoIterator<Item = &'r Rule>,
+    rules: &[Rule],
 ) -> Result<FilterVerdict, Failure> {
-    let matter = rules.into_iter().filter(|rule| match rule.effect() {
+    let matter = rules.iter().filter(|rule| match rule.effect() {
         Effect::Permit => rule.subtree.covers(filter),
         Effect::Forbid => rule.subtree.meets(filter),
     });
-    Ok(Rights::of(who, schema, matter)?.judge(&who.sub, filter))
+    let rights = Rights::of(who, schema, matter)?;
+    match rights.judge(&who.sub, filter) {
+        FilterVerdict::Refused { reason } if rights.forbidden.is_empty() => {
+            Ok(FilterVerdict::Refused { reason: reason + &remedy(who, filter, schema, rules)? })
+        }
+        verdict => Ok(verdict),
+    }
+}
+
+/// What an administrator, or the reader, can do about a filter of which not all is permitted.
+fn remedy(who: &Principal, filter: &Filter, schema: &Schema, rules: &[Rule]) -> Result<String, Failure> {
+    let sub = &who.sub;
+    let permits = || rules.iter().filter(|rule| rule.effect() == Effect::Permit);
+    let below = Rights::of(who, schema, permits().filter(|rule| rule.subtree.meets(filter)))?;
+    let below: Vec<String> = below.permitted.keys().filter_map(Subtree::filter).take(NAMED_MAX).collect();
+    let below = if below.is_empty() {
+        String::new()
+    } else {
+        format!(". Of that, policies permit {sub} {}", below.join(" and "))
+    };
+    let covering = permits().filter(|rule| rule.subtree.covers(filter));
+    let covering: Vec<String> = covering.map(|rule| format!("`{}`", rule.name())).take(NAMED_MAX).collect();
+    if !covering.is_empty() {
+        let policies = covering.join(" or ");
+        return Ok(format!("{below}. To permit all, give {sub} the groups or attributes that {policies} asks for"));
+    }
+    let kind = if who.kind == ReaderKind::App { APP } else { USER };
+    let named: Vec<&str> = filter.levels().take_while(|level| !matches!(*level, "+" | "#")).collect();
+    let top = named.join("/");
+    Ok(format!(
+        "{below}. To permit all, add permit(principal == {kind}::\"{sub}\", action, resource in Topic::{top:?});"
+    ))
 }
 
 /// What goes for every reader, whatever the policies; `None` if they decide.
@@ -172,18 +211,16 @@ impl Rights {
             return verdict;
         }
         if let Some((subtree, policy)) = self.forbidden.iter().find(|(subtree, _)| subtree.meets(filter)) {
-            let reason =
-                format!("`{filter}` can match {subtree}, which policy `{policy}` forbids {sub}: narrow the filter");
+            let reason = format!(
+                "`{filter}` can match {subtree}, which policy `{policy}` forbids {sub}: narrow the filter, or exempt {sub} \
+                 from the policy"
+            );
             return FilterVerdict::Refused { reason };
         }
         if let Some((subtree, policy)) = self.permitted.iter().find(|(subtree, _)| subtree.covers(filter)) {
             return FilterVerdict::Accepted { reason: format!("policy `{policy}` permits {sub} {subtree}") };
         }
-        let reason = format!(
-            "no policy permits {sub} all that `{filter}` can match: permit {sub}, or one of its groups or roles, a topic \
-             above it, or subscribe to less"
-        );
-        FilterVerdict::Refused { reason }
+        FilterVerdict::Refused { reason: format!("no policy permits {sub} all that `{filter}` can match") }
     }
 
     /// The fewest filters that are accepted for the permitted subtrees, sorted.
