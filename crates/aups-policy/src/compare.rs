@@ -8,7 +8,10 @@
 mod points;
 mod strings;
 
-use crate::{outcome::Outcomes, standing::Standing};
+use crate::{
+    outcome::Outcomes,
+    standing::{Left, Standing},
+};
 use cedar_policy::pst::{BinaryOp, Expr, Literal, UnaryOp};
 use points::{Variable, truths_of};
 use std::{
@@ -148,8 +151,10 @@ impl Tests {
     }
 }
 
-/// A standing as trees of tests.
-struct Allowance {
+/// A standing as trees of tests: all of its parts must let the reader. None of them: it may read everything.
+struct Allowance(Vec<Part>);
+
+struct Part {
     permits: Vec<Tree>,
     forbids: Vec<Tree>,
 }
@@ -157,17 +162,28 @@ struct Allowance {
 impl Allowance {
     fn of(standing: &Standing, tests: &mut Tests) -> Self {
         let mut trees = |conditions: &[Expr]| conditions.iter().map(|one| Tree::of(one, tests)).collect::<Vec<_>>();
-        match standing {
-            Standing::Never => Self { permits: Vec::new(), forbids: Vec::new() },
-            Standing::Always => Self { permits: vec![Tree::Known(Outcome::True)], forbids: Vec::new() },
+        Self(match standing {
+            Standing::Never => vec![Part { permits: Vec::new(), forbids: Vec::new() }],
+            Standing::Always => Vec::new(),
             Standing::When(conditions) => {
-                let (permits, forbids) = (trees(&conditions.permits), trees(&conditions.forbids));
-                let everything = permits.is_empty().then_some(Tree::Known(Outcome::True));
-                Self { permits: permits.into_iter().chain(everything).collect(), forbids }
+                let part = |left: &Left| {
+                    let (mut permits, forbids) = (trees(&left.permits), trees(&left.forbids));
+                    if permits.is_empty() {
+                        permits.push(Tree::Known(Outcome::True));
+                    }
+                    Part { permits, forbids }
+                };
+                conditions.all.iter().map(part).collect()
             }
-        }
+        })
     }
 
+    fn at(&self, outcomes: &[Outcome]) -> bool {
+        self.0.iter().all(|part| part.at(outcomes))
+    }
+}
+
+impl Part {
     /// A permit that fails permits nothing; a forbid that fails forbids.
     fn at(&self, outcomes: &[Outcome]) -> bool {
         self.permits.iter().any(|permit| permit.at(outcomes) == Outcome::True)

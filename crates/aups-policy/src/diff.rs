@@ -18,7 +18,7 @@ use cedar_policy::{
     Effect,
     pst::{EntityOrSlot, EntityUID, Expr, Literal, PrincipalConstraint},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
@@ -35,7 +35,7 @@ const DECIDED_KEPT_MAX: usize = 65_536;
 const TOPICS_SHOWN: usize = 5;
 
 /// Who gains and who loses what.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diff {
     /// The changes, readers in the order in which they were given.
@@ -53,7 +53,7 @@ pub struct Diff {
 }
 
 /// One change for one reader, and the topics that it is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DiffEntry {
     /// Whose.
@@ -75,7 +75,7 @@ pub struct DiffEntry {
 }
 
 /// Which way a change goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// It may read items that it may not read before.
@@ -211,9 +211,12 @@ struct Comparison {
     claims: Vec<(Effect, Expr)>,
     numbers: HashMap<(Effect, String), usize>,
     /// By the claims that apply before and those that apply then.
-    decided: HashMap<[Vec<usize>; 2], Option<Arc<Decided>>>,
+    decided: HashMap<[ClaimNumbers; 2], Option<Arc<Decided>>>,
     comparer: Comparer,
 }
+
+/// The claims of a reader, and of the app that registered it.
+type ClaimNumbers = Vec<BTreeSet<usize>>;
 
 /// What comes of two standings.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -226,24 +229,28 @@ struct Decided {
 
 impl Comparison {
     fn shifts(&mut self, who: &Principal, rules: &Rules<'_>, classes: &[Vec<&Topic>]) -> Vec<Shift> {
-        let [before, after] =
-            [&rules.before, &rules.after].map(|(schema, own)| Claims::of(who, schema, own.iter().copied(), self));
-        let mut common = None;
+        let asked: Vec<&Principal> = std::iter::successors(Some(who), |who| who.app.as_deref()).collect();
+        let mut claims = |(schema, rules): &(&Schema, Vec<&Rule>)| -> Vec<Claims> {
+            asked.iter().map(|who| Claims::of(who, schema, rules.iter().copied(), self)).collect()
+        };
+        let (before, after) = (claims(&rules.before), claims(&rules.after));
+        let mut common: Option<Vec<Claims>> = None;
         let mut together: BTreeMap<Arc<Decided>, Vec<&Topic>> = BTreeMap::new();
         for topics in classes {
             let Some(any) = topics.first() else { continue };
-            let own = [before.on(any, self), after.on(any, self)];
+            let mut on = |claims: &[Claims]| -> ClaimNumbers { claims.iter().map(|own| own.on(any, self)).collect() };
+            let (before, after) = (on(&before), on(&after));
             // What the sets have in common cannot make a difference where the rest makes none.
-            let [before_own, after_own] = &own;
-            if before_own == after_own {
+            if before == after {
                 continue;
             }
             let common = common.get_or_insert_with(|| {
-                let (schema, common) = &rules.common;
-                Claims::of(who, schema, common.iter().copied(), self)
+                let (schema, rules) = &rules.common;
+                asked.iter().map(|who| Claims::of(who, schema, rules.iter().copied(), self)).collect()
             });
-            let common = common.on(any, self);
-            if let Some(decided) = self.decide(own.map(|own| own.union(&common).copied().collect())) {
+            let common: ClaimNumbers = common.iter().map(|common| common.on(any, self)).collect();
+            let with_common = |own: ClaimNumbers| own.iter().zip(&common).map(|(own, common)| own | common).collect();
+            if let Some(decided) = self.decide([with_common(before), with_common(after)]) {
                 together.entry(decided).or_default().extend(topics);
             }
         }
@@ -253,7 +260,7 @@ impl Comparison {
         shifts
     }
 
-    fn decide(&mut self, claims: [Vec<usize>; 2]) -> Option<Arc<Decided>> {
+    fn decide(&mut self, claims: [ClaimNumbers; 2]) -> Option<Arc<Decided>> {
         let [before, after] = &claims;
         if before == after {
             return None;
@@ -274,9 +281,12 @@ impl Comparison {
         decided
     }
 
-    fn standing(&self, claims: &[usize]) -> Standing {
-        let claims = claims.iter().filter_map(|number| self.claims.get(*number));
-        Standing::of(claims.map(|(effect, condition)| (*effect, condition)))
+    fn standing(&self, claims: &[BTreeSet<usize>]) -> Standing {
+        let standing = |claims: &BTreeSet<usize>| {
+            let claims = claims.iter().filter_map(|number| self.claims.get(*number));
+            Standing::of(claims.map(|(effect, condition)| (*effect, condition)))
+        };
+        claims.iter().map(standing).reduce(Standing::and).unwrap_or(Standing::Never)
     }
 
     /// The number of a claim. `None` if it can never have a say.

@@ -17,7 +17,7 @@ use cedar_policy::{
     Effect, PolicyId,
     pst::{BinaryOp, Expr, UnaryOp, Var},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -30,7 +30,7 @@ pub const EXPLAINED_MAX: usize = 10;
 const WEIGHED_MAX: usize = 1_000;
 
 /// Why a reader may read, or may not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// Who asks.
@@ -49,10 +49,13 @@ pub struct Explanation {
     pub policies_left_out: usize,
     /// Whether it may subscribe to the topic.
     pub subscribe: Subscription,
+    /// The same of the app that registered it, which must be allowed as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<Box<Explanation>>,
 }
 
 /// Whether a reader may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// Yes; if the item is not known, whatever it is.
@@ -64,7 +67,7 @@ pub enum Answer {
 }
 
 /// What one policy says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySays {
     /// Its name.
     pub name: String,
@@ -81,7 +84,7 @@ pub struct PolicySays {
 }
 
 /// Whether a policy applies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Says {
     /// It does. A forbid that fails to evaluate applies too.
     #[serde(rename = "applies")]
@@ -92,6 +95,16 @@ pub enum Says {
     /// It does not. A permit that fails to evaluate does not.
     #[serde(rename = "does not apply")]
     DoesNotApply,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Depends => "depends",
+        })
+    }
 }
 
 impl fmt::Display for Says {
@@ -105,7 +118,7 @@ impl fmt::Display for Says {
 }
 
 /// Whether a reader may subscribe to a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// Whether it may.
     pub accepted: bool,
@@ -119,7 +132,8 @@ impl Pdp {
     /// Why a reader may read an item, or if that is not known, items of a topic; and if it may not, what would have to hold.
     ///
     /// An item that is known is judged as by [`Pdp::decide`]. The request is taken as it is: a time or an address that it
-    /// does not have is absent.
+    /// does not have is absent. But if neither the item nor anything of the request is known, the question is about all of
+    /// both.
     ///
     /// Cost: some 100 µs for each policy whose topic clause the topic satisfies, and for at most 1,000 others; some ms more.
     pub fn explain(
@@ -130,9 +144,30 @@ impl Pdp {
         context: &RequestContext,
     ) -> Explanation {
         let item = item.map(|(item, marks)| Resource { item, topic, marks });
-        let question =
-            Question { known: Known { schema: &self.set().schema, who, item, context: Some(context) }, topic };
-        let (answer, standing) = self.answer(&question);
+        let nothing_known = item.is_none() && *context == RequestContext::default();
+        let context = (!nothing_known).then_some(context);
+        self.explain_question(&Question { known: Known { schema: &self.set().schema, who, item, context }, topic })
+    }
+
+    fn explain_question(&self, question: &Question<'_>) -> Explanation {
+        let Question { known, topic } = question;
+        let mut explanation = self.explain_own(question);
+        if let Some(app) = known.who.app.as_deref() {
+            let of_app = self.explain_question(&Question { known: Known { who: app, ..*known }, topic });
+            (explanation.answer, _) = self.answer(known, known.who, topic);
+            let sub = &known.who.sub;
+            let both = format!("{sub} was registered by an app, and may read what both may");
+            explanation.summary = format!("{}. {both}: {}", explanation.summary, of_app.summary);
+            explanation.app = Some(Box::new(of_app));
+        }
+        explanation
+    }
+
+    /// Without the app that registered the reader, if one did; but whether it may subscribe is the same in both.
+    fn explain_own(&self, question: &Question<'_>) -> Explanation {
+        let Question { known, topic } = question;
+        let alone = Principal { app: None, ..known.who.clone() };
+        let (answer, standing) = self.answer(known, &alone, topic);
         let mut findings: Vec<Finding<'_>> = self.rules_for(topic).map(|rule| question.ask(rule, true)).collect();
         let elsewhere =
             self.set().rules.iter().filter(|rule| !rule.subtree.holds(topic) && rule.effect() == Effect::Permit);
@@ -140,26 +175,26 @@ impl Pdp {
         let deciding = findings.iter().filter(|finding| finding.says != Says::DoesNotApply).count();
         findings.sort_by_key(Finding::rank);
         findings.truncate(deciding + EXPLAINED_MAX);
-        let policies: Vec<PolicySays> = findings.iter().map(|finding| finding.told(&question)).collect();
+        let policies: Vec<PolicySays> = findings.iter().map(|finding| finding.told(question)).collect();
         Explanation {
-            reader: who.sub.clone(),
-            kind: who.kind,
-            topic: topic.clone(),
+            reader: known.who.sub.clone(),
+            kind: known.who.kind,
+            topic: Topic::clone(topic),
             answer,
             summary: question.summary(answer, &standing, &policies),
             policies_left_out: self.set().len() - policies.len(),
             policies,
-            subscribe: self.subscription(who, topic),
+            subscribe: self.subscription(known.who, topic),
+            app: None,
         }
     }
 
-    fn answer(&self, question: &Question<'_>) -> (Answer, Result<Standing, Failure>) {
-        let Question { known, topic } = question;
+    fn answer(&self, known: &Known<'_>, who: &Principal, topic: &Topic) -> (Answer, Result<Standing, Failure>) {
         if let (Some(item), Some(context)) = (&known.item, known.context) {
-            let allow = self.decide(known.who, item, context).allow;
+            let allow = self.decide(who, item, context).allow;
             return (if allow { Answer::Allow } else { Answer::Deny }, Ok(Standing::Always));
         }
-        let standing = self.standing_of(known, topic);
+        let standing = self.standing_of(&Known { who, ..*known }, topic);
         let answer = standing.as_ref().map_or(Answer::Deny, |standing| {
             let mut comparer = Comparer::default();
             if !comparer.difference(&Standing::Never, standing).gains {
@@ -532,17 +567,30 @@ fn asks_for_presence(condition: &Expr) -> bool {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.summary)?;
-        for policy in &self.policies {
-            write!(f, "\n{policy}")?;
-        }
-        if self.policies_left_out > 0 {
-            writeln!(f, "\n{} more policies do not apply", self.policies_left_out)?;
+        self.fmt_policies(f)?;
+        let mut under = self.app.as_deref();
+        while let Some(app) = under {
+            writeln!(f, "\nthe app {}:", app.reader)?;
+            app.fmt_policies(f)?;
+            under = app.app.as_deref();
         }
         let verdict = if self.subscribe.accepted { "accepted" } else { "refused" };
         write!(f, "\nsubscribing to {}: {verdict}: {}", self.topic, self.subscribe.reason)?;
         if !self.subscribe.filters.is_empty() {
             let filters: Vec<&str> = self.subscribe.filters.iter().map(Filter::as_str).collect();
             write!(f, "\nwhat it may subscribe to there: {}", filters.join(" "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Explanation {
+    fn fmt_policies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for policy in &self.policies {
+            write!(f, "\n{policy}")?;
+        }
+        if self.policies_left_out > 0 {
+            writeln!(f, "\n{} more policies do not apply", self.policies_left_out)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use proptest::{
     prelude::*,
     sample::{select, subsequence},
 };
+use std::sync::Arc;
 
 /// What is only about the reader.
 const READER: &[&str] = &[
@@ -142,6 +143,7 @@ pub(crate) fn readers() -> Vec<Principal> {
         app("a2").role("meteo").org("acme").clearance(3),
         app("a3").group("lab").org("s1").clearance(-3),
         app("u1").group("ops").purpose("temperature").clearance(4),
+        Principal { app: Some(Arc::new(app("a2").role("ops").org("acme"))), ..user("u6").role("meteo").clearance(5) },
     ]
 }
 

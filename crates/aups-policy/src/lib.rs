@@ -64,8 +64,8 @@ pub use diff::{Change, DIFF_ENTRIES_MAX, DIFF_TOPICS_MAX, Diff, DiffEntry, diff}
 pub use explain::{Answer, EXPLAINED_MAX, Explanation, PolicySays, Says, Subscription};
 pub use item::Resource;
 pub use pdp::{
-    PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, READABLE_KEPT_MAX, SCOPE_OBLIGATIONS_MAX, SCOPES_KEPT_MAX, ScopeCounts,
-    VERDICTS_KEPT_MAX, Withheld, WithheldReason,
+    PROJECTION_BYTES_MAX, PROJECTIONS_KEPT_MAX, Pdp, READABLE_KEPT_MAX, SCOPE_OBLIGATIONS_MAX, SCOPES_KEPT_MAX,
+    ScopeCounts, VERDICTS_KEPT_MAX, Withheld, WithheldReason,
 };
 pub use reader::RequestContext;
 pub use remains::{REMAINS_BYTES_MAX, REMAINS_KEPT_MAX};

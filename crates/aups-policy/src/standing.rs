@@ -20,6 +20,13 @@ pub enum Standing {
 #[derive(Debug, Clone)]
 pub struct Conditions {
     text: Arc<str>,
+    /// For the reader, and for the app that registered it: all of these must let it.
+    pub(crate) all: Vec<Left>,
+}
+
+/// What is left of the policies for one reader; no permits are a permit without conditions.
+#[derive(Debug, Clone)]
+pub(crate) struct Left {
     pub(crate) permits: Vec<Expr>,
     pub(crate) forbids: Vec<Expr>,
 }
@@ -34,7 +41,16 @@ impl Pdp {
         self.standing_of(&Known::reader(who, &self.set().schema), topic).unwrap_or(Standing::Never)
     }
 
+    /// As [`Pdp::standing`], where more may be known. A user that an app registered may not read what the app may not.
     pub(crate) fn standing_of(&self, known: &Known<'_>, topic: &Topic) -> Result<Standing, Failure> {
+        let own = self.own_standing(known, topic)?;
+        match known.who.app.as_deref() {
+            Some(app) if own != Standing::Never => Ok(own.and(self.standing_of(&Known { who: app, ..*known }, topic)?)),
+            _ => Ok(own),
+        }
+    }
+
+    fn own_standing(&self, known: &Known<'_>, topic: &Topic) -> Result<Standing, Failure> {
         let left = known.conditions(self.rules_for(topic))?;
         let settled: Vec<_> = left.iter().map(|(rule, condition)| (rule.effect(), settle(condition, topic))).collect();
         Ok(Standing::of(settled.iter().map(|(effect, condition)| (*effect, condition))))
@@ -47,16 +63,14 @@ impl Conditions {
         let line = |effect: &str, text: &str| format!("{effect}(principal, action, resource){text};");
         let when = |effect: &'static str| move |condition: &String| line(effect, &format!(" when {{ {condition} }}"));
         let everything = permits.is_empty().then(|| line("permit", ""));
-        let lines: Vec<String> =
-            forbids.keys().map(when("forbid")).chain(permits.keys().map(when("permit"))).chain(everything).collect();
-        Self {
-            text: lines.join("\n").into(),
-            permits: permits.into_values().collect(),
-            forbids: forbids.into_values().collect(),
-        }
+        let lines = forbids.keys().map(when("forbid")).chain(permits.keys().map(when("permit"))).chain(everything);
+        let text = lines.collect::<Vec<_>>().join("\n").into();
+        let left = Left { permits: permits.into_values().collect(), forbids: forbids.into_values().collect() };
+        Self { text, all: vec![left] }
     }
 
-    /// The conditions in Cedar, a policy a line.
+    /// The conditions in Cedar, a policy a line; for a user that an app registered, an empty line between its own and the
+    /// app's.
     pub fn cedar(&self) -> &str {
         &self.text
     }
@@ -82,6 +96,13 @@ impl fmt::Display for Standing {
 
 impl fmt::Display for Conditions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<String> = self.all.iter().map(ToString::to_string).collect();
+        f.write_str(&all.join("; and as the app that registered it, "))
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = |conditions: &[Expr]| match conditions {
             [one] => words::words(one),
             several => several.iter().map(|one| format!("({})", words::words(one))).collect::<Vec<_>>().join(" or "),
@@ -95,6 +116,20 @@ impl fmt::Display for Conditions {
 }
 
 impl Standing {
+    /// What both let read.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, _) | (_, Self::Never) => Self::Never,
+            (Self::Always, other) => other,
+            (own, Self::Always) => own,
+            (Self::When(own), Self::When(other)) if own == other => Self::When(own),
+            (Self::When(own), Self::When(other)) => {
+                let text = format!("{}\n\n{}", own.text, other.text).into();
+                Self::When(Conditions { text, all: [own.all, other.all].concat() })
+            }
+        }
+    }
+
     /// What policies with these effects come to, of which these conditions are left.
     pub(crate) fn of<'e>(conditions: impl IntoIterator<Item = (Effect, &'e Expr)>) -> Self {
         let (mut permits, mut forbids) = (BTreeMap::new(), BTreeMap::new());

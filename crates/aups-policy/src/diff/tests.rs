@@ -22,7 +22,7 @@ fn by_brute_force(sides: [&Pdp; 2], source: &str, who: &Principal, topic: &str) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     /// Forms whose points are all known are decided; what is decided is what a comparison item by item finds.
     #[test]

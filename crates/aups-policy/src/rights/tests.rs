@@ -197,8 +197,10 @@ fn topics() -> Vec<Topic> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
-/// What is between the brackets and behind them, and whom that lets in; and whether it can hold, and holds for certain.
-const DEMANDS: [(&str, &str, fn(&Principal) -> (bool, bool)); 8] = [
+/// What is between the brackets and behind them; whether that can hold for a reader, and whether it certainly does.
+type Demand = (&'static str, &'static str, fn(&Principal) -> (bool, bool));
+
+const DEMANDS: [Demand; 8] = [
     ("principal", "", |_| (true, true)),
     ("principal", "when { resource.source.registered }", |_| (true, false)),
     ("principal", "unless { context has at }", |_| (true, false)),

@@ -54,7 +54,7 @@ fn a_forbid_that_fails_leaves_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     /// Never and always hold for every item; equal conditions let the same items be read.
     #[test]
