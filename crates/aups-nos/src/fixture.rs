@@ -2,7 +2,7 @@
 //! that the test moves.
 
 use crate::{
-    Nos, NosConfig, NosParts, Outgoing, Reader, ReaderKeys, Readers, Receipt, Sink, SinkError,
+    Nos, NosConfig, NosParts, Outgoing, Reader, ReaderKeys, Readers, Receipt, Registration, Sink, SinkError, Sources,
     accept::{Acceptance, Entry, Sender},
     json::Document,
 };
@@ -61,6 +61,12 @@ pub(crate) fn kek() -> Kek {
 
 pub(crate) fn pdp(realm: RealmId, policies: &str) -> Arc<Pdp> {
     Arc::new(Pdp::new(realm, PolicySet::parse(policies, "policies").unwrap()))
+}
+
+/// No source is registered.
+pub(crate) async fn sources() -> Arc<Sources> {
+    let clock = Arc::new(ManualClock::at(NOW));
+    Arc::new(Sources::open(Arc::new(InMemory::new()), clock, Registration::Open, 10).await.unwrap())
 }
 
 /// A reader who has enrolled.

@@ -16,7 +16,8 @@
 //! | `aups_items_accepted_total` | items taken (202) |
 //! | `aups_items_published_total` | items published and acknowledged by the broker |
 //! | `aups_items_resealed_total` | retained messages that were sealed anew, or cleared, because keys or policies changed |
-//! | `aups_items_withheld_total{reason}` | items that left the queue unpublished: `nobody-may-read`, `policy-failed`, `too-many-scopes`, `no-keys`, `unsealable`, `unreadable` |
+//! | `aups_notifications_total` | items that say on another topic that there was one, because a policy demands it |
+//! | `aups_items_withheld_total{reason}` | items that left the queue unpublished: `nobody-may-read`, `policy-failed`, `too-many-scopes`, `no-keys`, `source-gone`, `unsealable`, `unreadable` |
 //! | `aups_requests_refused_total{code}` | HTTP requests refused, by the code of their problem type |
 //! | `aups_keys_granted_total`, `aups_keys_denied_total` | keys asked for, and what came of it |
 //! | `aups_backlog_items`, `aups_batches_in_flight` | gauges: taken and not acknowledged; batches at the broker |
@@ -42,6 +43,10 @@ pub mod topic;
 mod pipeline;
 
 mod pep;
+
+mod redact;
+
+mod notify;
 
 mod seal;
 

@@ -5,7 +5,7 @@ use crate::{
     config::NosConfig,
     key_service::{KeyService, KeyServiceParts, Readers, get_topics, post_keys},
     pep::Pep,
-    pipeline::{Changes, Pipeline, backlog::Backlog},
+    pipeline::{Changes, Pipeline, PipelineParts, backlog::Backlog},
     problem::method_not_allowed,
     publish::Sink,
     rate::Buckets,
@@ -127,10 +127,20 @@ impl Nos {
             config.counters_max,
         )
         .await?;
-        let pep = Pep::new(policies.clone(), Arc::clone(&ktm), config.scopes_per_level_max);
+        let sources = Arc::new(sources);
+        let pep = Pep::new(policies.clone(), Arc::clone(&ktm), Arc::clone(&sources), config.scopes_per_level_max);
         let backlog = Backlog::new(config.backlog, config.topics.clone(), queue);
-        let (retained, changes) = (Retained::new(config.retain), Changes::new(policies.clone(), &*ktm));
-        let pipeline = Pipeline::new(Arc::clone(&backlog), pep, sealer, sink, Arc::clone(&usage), retained, changes);
+        let (retained, changes) = (Retained::new(config.retain), Changes::new(policies.clone(), &*ktm, &sources));
+        let pipeline = Pipeline::new(PipelineParts {
+            nos: id.clone(),
+            backlog: Arc::clone(&backlog),
+            pep,
+            sealer,
+            sink,
+            usage: Arc::clone(&usage),
+            retained,
+            changes,
+        });
         let worker = tokio::spawn(pipeline.run());
         let key_service = KeyService::new(KeyServiceParts {
             nos: id,
@@ -145,7 +155,7 @@ impl Nos {
             limits: config.key_service,
         });
         let southbound = Southbound {
-            sources: Arc::new(sources),
+            sources,
             acceptance: Acceptance::new(config.topics, config.scoring, config.transport, clock, address_salt),
             backlog: Arc::clone(&backlog),
             unregistered: Buckets::new(config.unregistered_rate),

@@ -1,11 +1,15 @@
 //! The policy enforcement point: nothing is sealed without its permission.
 
-use crate::accept::Entry;
+use crate::{
+    accept::Entry,
+    sources::{SourceRecord, Sources},
+};
 use aups_core::{Marks, ScopeId, ScopeSpec};
 use aups_ktm::{KeysTopicsManager, KtmError};
 use aups_policy::{Pdp, Resource, WithheldReason};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::Deref,
     sync::Arc,
 };
 use tokio::sync::watch;
@@ -27,7 +31,7 @@ impl Permitted<'_> {
         self.entry
     }
 
-    pub(crate) fn scope(&self) -> &ScopeSpec {
+    pub(crate) fn scope(&self) -> &Arc<ScopeSpec> {
         &self.scope
     }
 }
@@ -47,6 +51,9 @@ pub(crate) enum Withheld {
     /// The KTM will not give keys for its scope.
     #[error("the KTM gives no keys for its scope: {0}")]
     NoKeys(String),
+    /// The policies ask for labels or tags of its source, which was removed since: nobody can say who may read it.
+    #[error("its source is no longer registered, and policies ask for the source's labels or tags")]
+    SourceGone,
     /// It cannot be sealed.
     #[error("it cannot be sealed: {0}")]
     Unsealable(String),
@@ -63,6 +70,7 @@ impl Withheld {
             Self::PolicyFailed(_) => "policy-failed",
             Self::TooManyScopes(_) => "too-many-scopes",
             Self::NoKeys(_) => "no-keys",
+            Self::SourceGone => "source-gone",
             Self::Unsealable(_) => "unsealable",
             Self::Unreadable(_) => "unreadable",
         }
@@ -83,20 +91,36 @@ pub(crate) struct Pep {
     policies: watch::Receiver<Arc<Pdp>>,
     pdp: Arc<Pdp>,
     ktm: Arc<dyn KeysTopicsManager>,
+    sources: Arc<Sources>,
     scopes_per_level_max: usize,
     /// The scopes that the KTM has, by first topic level; those of the policies in force.
     levels: HashMap<Box<str>, HashSet<ScopeId>>,
     pairs: usize,
 }
 
+/// What is said of an unregistered source: nothing.
+static UNMARKED: Marks = Marks { labels: BTreeSet::new(), tags: BTreeMap::new() };
+
+/// The marks of a source.
+struct MarksOf(Arc<SourceRecord>);
+
+impl Deref for MarksOf {
+    type Target = Marks;
+
+    fn deref(&self) -> &Marks {
+        &self.0.marks
+    }
+}
+
 impl Pep {
     pub(crate) fn new(
         policies: watch::Receiver<Arc<Pdp>>,
         ktm: Arc<dyn KeysTopicsManager>,
+        sources: Arc<Sources>,
         scopes_per_level_max: usize,
     ) -> Self {
         let pdp = Arc::clone(&policies.borrow());
-        Self { policies, pdp, ktm, scopes_per_level_max, levels: HashMap::new(), pairs: 0 }
+        Self { policies, pdp, ktm, sources, scopes_per_level_max, levels: HashMap::new(), pairs: 0 }
     }
 
     /// Takes up the policies that are in force now. Those of one batch are the same for all of it.
@@ -111,7 +135,9 @@ impl Pep {
 
     /// Decides. Waits only for a scope that comes first.
     pub(crate) async fn permit<'a>(&mut self, entry: &'a Entry) -> Result<Permitted<'a>, NotPermitted> {
-        let resource = Resource { item: &entry.item, topic: &entry.topic, marks: &Marks::default() };
+        let marks = self.marks(entry).map_err(NotPermitted::Withheld)?;
+        let resource =
+            Resource { item: &entry.item, topic: &entry.topic, marks: marks.as_deref().unwrap_or(&UNMARKED) };
         let scope = self.pdp.scope(&resource).map_err(|withheld| {
             NotPermitted::Withheld(match withheld.reason {
                 WithheldReason::NobodyMayRead => Withheld::NobodyMayRead,
@@ -130,6 +156,15 @@ impl Pep {
         for scopes in self.levels.values_mut() {
             self.pairs -= usize::from(scopes.remove(scope));
         }
+    }
+
+    /// What an administrator says of the source, as far as the policies in force ask for it.
+    fn marks(&self, entry: &Entry) -> Result<Option<MarksOf>, Withheld> {
+        if !entry.item.source.registered || !self.pdp.asks_marks() {
+            return Ok(None);
+        }
+        let source = entry.item.source.node_id.parse().ok().and_then(|node_id| self.sources.get(&node_id));
+        source.map(|source| Some(MarksOf(source))).ok_or(Withheld::SourceGone)
     }
 
     async fn ensure(&mut self, level: &str, scope: &ScopeSpec) -> Result<(), NotPermitted> {

@@ -11,13 +11,15 @@ pub(crate) mod backlog;
 
 use crate::{
     accept::Entry,
+    notify::notification,
     pep::{NotPermitted, Pep, Withheld},
     publish::{Outgoing, Receipt, Sink, SinkError},
     retained::{Last, Retained},
     seal::{CONTENT_TYPE, SealedUnder, Sealer},
+    sources::Sources,
     usage::Usage,
 };
-use aups_core::Topic;
+use aups_core::{NosId, ScopeSpec, Topic};
 use aups_ktm::{KeysTopicsManager, KtmError};
 use aups_policy::Pdp;
 use backlog::{Backlog, Taken};
@@ -46,6 +48,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The worker.
 pub(crate) struct Pipeline {
+    nos: NosId,
     backlog: Arc<Backlog>,
     pep: Pep,
     sealer: Sealer,
@@ -68,38 +71,53 @@ struct Flight {
     through: Option<u64>,
 }
 
+/// A message and what it was sealed under.
+struct Published {
+    message: Outgoing,
+    under: SealedUnder,
+    scope: Arc<ScopeSpec>,
+}
+
 /// Tells when something is to be sealed otherwise than before.
 #[derive(Debug)]
 pub(crate) struct Changes {
     policies: watch::Receiver<Arc<Pdp>>,
     revisions: watch::Receiver<u64>,
+    marked: watch::Receiver<u64>,
 }
 
 impl Changes {
-    pub(crate) fn new(policies: watch::Receiver<Arc<Pdp>>, ktm: &dyn KeysTopicsManager) -> Self {
-        Self { policies, revisions: ktm.revisions() }
+    pub(crate) fn new(policies: watch::Receiver<Arc<Pdp>>, ktm: &dyn KeysTopicsManager, sources: &Sources) -> Self {
+        Self { policies, revisions: ktm.revisions(), marked: sources.marked() }
     }
 
     async fn changed(&mut self) {
         tokio::select! {
             Ok(()) = self.policies.changed() => {}
             Ok(()) = self.revisions.changed() => {}
+            Ok(()) = self.marked.changed() => {}
             else => pending().await,
         }
     }
 }
 
+/// What the worker works with.
+pub(crate) struct PipelineParts {
+    pub(crate) nos: NosId,
+    pub(crate) backlog: Arc<Backlog>,
+    pub(crate) pep: Pep,
+    pub(crate) sealer: Sealer,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) usage: Arc<Usage>,
+    pub(crate) retained: Retained,
+    pub(crate) changes: Changes,
+}
+
 impl Pipeline {
-    pub(crate) fn new(
-        backlog: Arc<Backlog>,
-        pep: Pep,
-        sealer: Sealer,
-        sink: Arc<dyn Sink>,
-        usage: Arc<Usage>,
-        retained: Retained,
-        changes: Changes,
-    ) -> Self {
+    pub(crate) fn new(parts: PipelineParts) -> Self {
+        let PipelineParts { nos, backlog, pep, sealer, sink, usage, retained, changes } = parts;
         Self {
+            nos,
             backlog,
             pep,
             sealer,
@@ -155,22 +173,47 @@ impl Pipeline {
         let first_taken = taken.entries.first().map(|entry| entry.taken);
         let mut messages = Vec::with_capacity(taken.entries.len());
         for entry in taken.entries {
-            match self.permit_and_seal(&entry).await {
-                Ok((message, under)) => {
-                    let retain = message.retain;
-                    messages.push(message);
-                    if retain {
-                        self.retained.keep(entry, Some(under));
-                    }
-                }
-                Err(withheld) => self.withhold(&withheld, Some(&entry)),
-            }
+            self.seal_with_notifications(entry, &mut messages).await;
         }
         self.usage.write().await;
         self.fly(messages, Some(taken.through)).await;
         if let Some(taken) = first_taken {
             metrics::histogram!("aups_publish_latency_seconds").record(taken.elapsed());
         }
+    }
+
+    /// Seals an entry, and right after it what policies demand to be said of it elsewhere. What is said is an item as any
+    /// other, for whom policies let read it; nothing is said of it in turn.
+    async fn seal_with_notifications(&mut self, entry: Entry, messages: &mut Vec<Outgoing>) {
+        let published = match self.permit_and_seal(&entry).await {
+            Ok(published) => published,
+            Err(withheld) => return self.withhold(&withheld, Some(&entry)),
+        };
+        let scope = Arc::clone(&published.scope);
+        let mut told = Vec::new();
+        for topic in &scope.obligations.notify {
+            match notification(&entry, topic, &self.nos) {
+                Ok(notification) => told.push(notification),
+                Err(error) => self.withhold(&Withheld::Unsealable(error.to_string()), Some(&entry)),
+            }
+        }
+        self.keep(entry, published, messages);
+        for notification in told {
+            match self.permit_and_seal(&notification).await {
+                Ok(published) => {
+                    metrics::counter!("aups_notifications_total").increment(1);
+                    self.keep(notification, published, messages);
+                }
+                Err(withheld) => self.withhold(&withheld, Some(&notification)),
+            }
+        }
+    }
+
+    fn keep(&mut self, entry: Entry, published: Published, messages: &mut Vec<Outgoing>) {
+        if published.message.retain {
+            self.retained.keep(entry, Some(published.under));
+        }
+        messages.push(published.message);
     }
 
     /// Hands messages over to the sink.
@@ -181,16 +224,19 @@ impl Pipeline {
     }
 
     /// Waits while the KTM has trouble: nothing may overtake, and nothing goes out without it.
-    async fn permit_and_seal(&mut self, entry: &Entry) -> Result<(Outgoing, SealedUnder), Withheld> {
+    async fn permit_and_seal(&mut self, entry: &Entry) -> Result<Published, Withheld> {
         loop {
             let sealed = match self.pep.permit(entry).await {
-                Ok(permitted) => self.sealer.seal(&permitted).await,
+                Ok(permitted) => {
+                    let sealed = self.sealer.seal(&permitted).await;
+                    sealed.map(|sealed| (sealed, Arc::clone(permitted.scope())))
+                }
                 Err(not_permitted) => Err(not_permitted),
             };
             match sealed {
-                Ok(sealed) => {
-                    let retain = self.retained.retains(&entry.topic);
-                    return Ok((outgoing(&entry.topic, sealed.payload, retain), sealed.under));
+                Ok((sealed, scope)) => {
+                    let message = outgoing(&entry.topic, sealed.payload, self.retained.retains(&entry.topic));
+                    return Ok(Published { message, under: sealed.under, scope });
                 }
                 Err(NotPermitted::Withheld(withheld)) => return Err(withheld),
                 Err(NotPermitted::Ktm(error)) => self.wait_for_ktm(&error).await,

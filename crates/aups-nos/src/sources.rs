@@ -5,7 +5,7 @@
 //! that nothing can be guessed from the hash.
 
 use crate::config::Registration;
-use aups_core::{Clock, NodeId, UnixMillis, item::Source};
+use aups_core::{Clock, Marks, NodeId, UnixMillis, item::Source};
 use aups_envelope::{Secret, b64, constant_time_eq, hash};
 use aups_store::{Change, Expect, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,18 @@ use std::{
     time::Duration,
 };
 use thiserror::Error;
+use tokio::sync::watch;
 
 /// How long an invitation holds.
 pub const INVITE_LIFE: Duration = Duration::from_hours(24);
 /// Most invitations that are open at a time.
 const INVITES_MAX: usize = 10_000;
+/// Most labels and tags of a source together.
+pub const MARKS_MAX: usize = 32;
+/// Longest label, and name or text of a tag, in characters.
+pub const MARK_CHARS_MAX: usize = 64;
+/// How often marking is tried while the source changes.
+const MARK_TRIES_MAX: usize = 16;
 const SOURCE_PREFIX: &str = "source/";
 const INVITE_PREFIX: &str = "source-invite/";
 
@@ -39,6 +46,9 @@ pub struct SourceRecord {
     credential_hash: Box<str>,
     /// When it registered.
     pub registered_at: UnixMillis,
+    /// What an administrator says of it.
+    #[serde(default)]
+    pub marks: Marks,
 }
 
 impl SourceRecord {
@@ -86,6 +96,9 @@ pub enum SourcesError {
     /// A limit of this NOS.
     #[error("no more sources or invitations are taken")]
     Full,
+    /// The administrator's fault.
+    #[error("a source has at most {MARKS_MAX} labels and tags, of 1 to {MARK_CHARS_MAX} characters each")]
+    Marks,
     /// The store's fault.
     #[error("the store did not do it")]
     Store(#[from] StoreError),
@@ -107,6 +120,8 @@ pub struct Sources {
     registration: Registration,
     registrations_max: usize,
     known: RwLock<Known>,
+    /// Counts changes of marks.
+    marked: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -145,7 +160,14 @@ impl Sources {
                 serde_json::from_slice(&record.value).map_err(|source| SourcesError::Record { key, source })?;
             known.insert(Arc::new(record));
         }
-        Ok(Self { store, clock, registration, registrations_max, known: RwLock::new(known) })
+        Ok(Self {
+            store,
+            clock,
+            registration,
+            registrations_max,
+            known: RwLock::new(known),
+            marked: watch::channel(0).0,
+        })
     }
 
     /// The source that a credential, as it came in a request, belongs to. Memory only, about 0.5 µs.
@@ -178,6 +200,7 @@ impl Sources {
             credential_id: b64::encode(&hash::random::<24>()).into(),
             credential_hash: b64::encode(&hash::sha256(&[credential.expose()])).into(),
             registered_at: self.clock.now(),
+            marks: Marks::default(),
         });
         let key = source_key(&record.node_id);
         let value = serde_json::to_vec(&*record).map_err(|source| SourcesError::Record { key: key.clone(), source })?;
@@ -245,6 +268,37 @@ impl Sources {
         Ok(true)
     }
 
+    /// Says of a source what policies may ask: labels and tags, all at once. What is sealed from then on is for whom the
+    /// policies let read it now. `None` if there is no source of this name.
+    pub async fn mark(&self, node_id: &NodeId, marks: Marks) -> Result<Option<Arc<SourceRecord>>, SourcesError> {
+        check_marks(&marks)?;
+        let key = source_key(node_id);
+        // Again if the source was removed and registered anew in between; no more often than that can go on.
+        for _ in 0..MARK_TRIES_MAX {
+            let Some(stored) = self.store.get(&key).await? else { return Ok(None) };
+            let record: SourceRecord = serde_json::from_slice(&stored.value)
+                .map_err(|source| SourcesError::Record { key: key.clone(), source })?;
+            let record = Arc::new(SourceRecord { marks: marks.clone(), ..record });
+            let value =
+                serde_json::to_vec(&*record).map_err(|source| SourcesError::Record { key: key.clone(), source })?;
+            match self.store.put_if(&key, value.into(), Expect::Revision(stored.revision)).await {
+                Ok(_) => {
+                    self.write().insert(Arc::clone(&record));
+                    self.marked.send_modify(|count| *count += 1);
+                    return Ok(Some(record));
+                }
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves when marks change.
+    pub(crate) fn marked(&self) -> watch::Receiver<u64> {
+        self.marked.subscribe()
+    }
+
     /// The change that uses a token up, if it holds.
     async fn redeem(&self, token: Option<&str>) -> Result<Change, SourcesError> {
         let token = token.and_then(|token| b64::decode_array::<32>(token).ok()).ok_or(SourcesError::Token)?;
@@ -264,6 +318,13 @@ impl Sources {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn check_marks(marks: &Marks) -> Result<(), SourcesError> {
+    let texts = marks.labels.iter().chain(marks.tags.keys()).chain(marks.tags.values());
+    let sound = marks.labels.len() + marks.tags.len() <= MARKS_MAX
+        && texts.into_iter().all(|text| (1..=MARK_CHARS_MAX).contains(&text.chars().count()));
+    if sound { Ok(()) } else { Err(SourcesError::Marks) }
 }
 
 fn source_key(node_id: &NodeId) -> String {

@@ -139,6 +139,11 @@ impl Pdp {
         })
     }
 
+    /// Whether any policy asks for labels or tags of items.
+    pub fn asks_marks(&self) -> bool {
+        self.attributes.iter().any(|attribute| matches!(attribute, Attribute::Labels | Attribute::Tag(_)))
+    }
+
     /// Whether a reader may read an item, and by which policies: Cedar's own full evaluation. A user that an app registered
     /// may not if the app may not.
     ///

@@ -369,3 +369,69 @@ async fn what_a_broker_retained_before_the_start_is_sealed_anew() {
         assert_eq!(topics.len(), expected);
     }
 }
+
+#[tokio::test]
+async fn a_policy_has_members_left_out_and_others_told() {
+    let rig = Rig::with(config(), None).await;
+    rig.put_in_force(
+        r#"@obligation("redact:/data/gps, redact:/data/unit")
+           permit(principal, action == Action::"receive", resource in Topic::"unregistered");
+           @obligation("notify:alerts/hot")
+           permit(principal in Group::"safety", action == Action::"receive", resource in Topic::"unregistered")
+           when { resource has value && resource.value.greaterThan(decimal("50.0")) };
+           @obligation("notify:alerts/again")
+           permit(principal in Group::"safety", action == Action::"receive", resource in Topic::"alerts");"#,
+    );
+    rig.data(r#"{"NodeId":"s1","name":"t","value":50,"unit":"Cel","gps":[46.1,11.1],"room":"a"}"#).await.accepted();
+    rig.data(r#"{"NodeId":"s1","name":"t","value":50.5}"#).await.accepted();
+    let published = rig.sink.until_delivered(3).await;
+    let items = rig.open_all(&published).await;
+    assert!(items[0].data.further("gps").is_none() && items[0].data.unit.is_none());
+    assert_eq!(items[0].data.further("room").unwrap().get(), "\"a\"");
+    let topics: Vec<_> = published.iter().map(|message| message.topic.as_str()).collect();
+    assert_eq!(topics, ["unregistered/s1/t", "unregistered/s1/t", "alerts/hot"], "and nothing is said of an alert");
+    assert_eq!(items[2].data.further("item").unwrap().get(), format!("\"{}\"", items[1].id));
+    assert_eq!(&*items[2].schema, "notification");
+    let scope = |n: usize| key_id(&published[n]).scope_tag();
+    assert!(scope(2) != scope(0) && scope(2) != scope(1), "it is for whom the policies of its own topic name");
+}
+
+#[tokio::test]
+async fn labels_and_tags_of_a_source_decide_until_they_change_and_nobody_can_say_without_it() {
+    let config = NosConfig { retain: vec!["data/#".parse().unwrap()], ..config() };
+    let rig = Rig::with(config, None).await;
+    rig.put_in_force(
+        r#"permit(principal, action == Action::"receive", resource in Topic::"data")
+           when { resource.labels.contains("open") || (resource.hasTag("owner") && resource.getTag("owner") == principal.org) };"#,
+    );
+    let credential = rig.register("s1").await;
+    let node = "s1".parse().unwrap();
+    let send = async |value: &str| rig.send(with_bearer(data(value.to_owned()), &credential)).await.accepted();
+    let mark =
+        async |json: &str| rig.nos.sources().mark(&node, serde_json::from_str(json).unwrap()).await.unwrap().unwrap();
+    mark(r#"{"labels":["open"]}"#).await;
+    send("1").await;
+    let open = rig.sink.until_delivered(1).await;
+    mark(r#"{"tags":{"owner":"acme"}}"#).await;
+    let resealed = rig.sink.until_delivered(2).await;
+    assert_eq!(rig.open(&resealed[1]).await.id, rig.open(&open[0]).await.id, "what is retained follows");
+    assert_ne!(key_id(&resealed[1]).scope_tag(), key_id(&open[0]).scope_tag());
+    mark("{}").await;
+    assert!(rig.sink.until_delivered(3).await[2].payload.is_empty(), "no label, no reader");
+
+    mark(r#"{"labels":["open"]}"#).await;
+    rig.sink.until_delivered(4).await;
+    rig.sink.set(Mood::Hold);
+    // Withheld, for nobody can say of whom it was.
+    assert!(rig.nos.sources().remove(&node).await.unwrap());
+    let entry = crate::accept::Entry { topic: "data/s1/value".parse().unwrap(), ..crate::fixture::entry("1") };
+    let mut item = entry.item.clone();
+    (item.source.registered, item.source.node_id) = (true, "s1".into());
+    let (_, in_force) = tokio::sync::watch::channel(crate::fixture::pdp(
+        rig.ktm.realm().id(),
+        r#"permit(principal, action, resource) unless { resource.labels.contains("secret") };"#,
+    ));
+    let mut pep = crate::pep::Pep::new(in_force, rig.ktm.clone(), rig.nos.sources(), 10);
+    let refused = pep.permit(&crate::accept::Entry { item, ..entry }).await.map(drop).unwrap_err();
+    assert!(matches!(refused, crate::pep::NotPermitted::Withheld(crate::pep::Withheld::SourceGone)), "{refused:?}");
+}
