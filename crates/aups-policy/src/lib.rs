@@ -73,7 +73,7 @@ pub use residual::{RESIDUAL_BYTES_MAX, Residuals};
 pub use rights::{FilterVerdict, judge_by_name};
 pub use schema::{
     ATTRIBUTE_MEMBERS_MAX, ATTRIBUTE_NAME_CHARS_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, AttributeType,
-    FURTHER_ATTRIBUTES_MAX, READER_TAGS_MAX, Schema, SchemaError, SchemaExtension,
+    FURTHER_ATTRIBUTES_MAX, READER_TAGS_MAX, Schema, SchemaError, SchemaExtension, nearest,
 };
 pub use standing::{Conditions, Standing};
 pub use statement::{POLICY_BYTES_MAX, POLICY_NESTING_MAX, POLICY_OPERATORS_MAX};

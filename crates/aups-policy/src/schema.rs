@@ -296,7 +296,7 @@ fn refuse(attribute: &str, message: String) -> Result<(), AttributeError> {
 }
 
 /// The known name that a mistyped one was probably meant to be.
-pub(crate) fn nearest<'n>(mistyped: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(mistyped: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let distance = |name: &str| strsim::damerau_levenshtein(&mistyped.to_lowercase(), &name.to_lowercase());
     let (distance, name) = known.map(|name| (distance(name), name)).min()?;
     (distance <= 1 + mistyped.chars().count() / 4).then_some(name)

@@ -138,6 +138,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         enrolment: Arc::clone(&enrolment),
         policies: Arc::clone(&policies),
         sources: nos.sources(),
+        usage: nos.usage(),
         ktm,
         sessions: Arc::clone(&mqtt.sessions),
     };

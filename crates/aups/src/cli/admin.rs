@@ -102,6 +102,11 @@ impl Admin {
         })
     }
 
+    /// `GET`, answered with JSON.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.json(self.request(Method::GET, path)).await
+    }
+
     /// `GET`, answered with text.
     pub(crate) async fn get_text(&self, path: &str) -> Result<String, Failure> {
         let body = self.send(self.request(Method::GET, path)).await?;

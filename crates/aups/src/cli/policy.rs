@@ -1,8 +1,14 @@
 //! `aups policy`: who may read what.
 
 mod apply;
+mod compare;
+mod example;
+mod expectations;
+mod explain;
+pub(crate) mod extension;
 mod fault;
 mod report;
+mod test;
 mod text;
 mod versions;
 
@@ -12,9 +18,13 @@ use super::{
     terminal::{self, counted},
 };
 use apply::Apply;
-use aups_policy::PolicySet;
+use aups_policy::{PolicySet, Schema};
 use clap::{Args, Subcommand};
+use compare::Compare;
+use example::Example;
+use explain::Explain;
 use std::path::PathBuf;
+use test::Test;
 use text::PolicyText;
 use versions::{List, Rollback, Show};
 
@@ -34,10 +44,12 @@ pub(crate) struct Policy {
 
 const EXAMPLES: &str = "\
 Examples:
-  aups policy check meteo.cedar                what is wrong, without a server
-  aups policy apply meteo.cedar garden.cedar   these files replace the whole set
+  aups policy example building > b.cedar       something to start from
+  aups policy check b.cedar                    what is wrong, without a server
+  aups policy diff b.cedar                     who would gain and lose what
+  aups policy apply b.cedar garden.cedar       these files replace the whole set
+  aups policy explain --reader alice --topic data/s1/temperature
   aups policy list                             the versions that were applied
-  aups policy show > all.cedar
   aups policy rollback 3                       version 3 again
 
 A policy:
@@ -49,10 +61,14 @@ A policy:
 #[derive(Debug, Subcommand)]
 enum Action {
     Check(Check),
+    Diff(Compare),
+    Test(Test),
     Apply(Apply),
+    Explain(Explain),
     List(List),
     Show(Show),
     Rollback(Rollback),
+    Example(Example),
 }
 
 /// Files that are one policy set together.
@@ -68,12 +84,19 @@ struct Files {
 struct Check {
     #[command(flatten)]
     files: Files,
+    /// What was added to the schema: JSON, as `aups schema show --json` prints it
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
 }
 
 impl Policy {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         match self.action {
             Action::Check(check) => check.run(),
+            Action::Diff(compare) => compare.run(&server.admin()?).await,
+            Action::Test(test) => test.run(server).await,
+            Action::Explain(explain) => explain.run(&server.admin()?).await,
+            Action::Example(example) => example.run(),
             Action::Apply(apply) => apply.run(&server.admin()?).await,
             Action::List(list) => list.run(&server.admin()?).await,
             Action::Show(show) => show.run(&server.admin()?).await,
@@ -89,7 +112,8 @@ impl Check {
     /// What admission would say of a set, found out here.
     fn run(&self) -> Result<(), Failure> {
         let text = PolicyText::read(&self.files.files)?;
-        match PolicySet::parse(text.source(), SERVER_STEM) {
+        let schema = self.schema.as_deref().map_or_else(|| Ok(Schema::shipped()), extension::read)?;
+        match PolicySet::parse_in(&schema, text.source(), SERVER_STEM) {
             Ok(set) => {
                 terminal::line(&format!("{}: this set would be admitted", counted(set.len(), "policy", "policies")))
             }

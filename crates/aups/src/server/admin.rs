@@ -3,10 +3,12 @@
 pub(super) mod access;
 mod audit;
 mod condition;
+mod explain;
 mod groups;
 mod keys;
 mod policies;
 mod readers;
+mod schema;
 mod sources;
 mod tokens;
 
@@ -22,7 +24,7 @@ use super::{
 use access::Guesses;
 use aups_core::Problem;
 use aups_ktm::KeysTopicsManager;
-use aups_nos::Sources;
+use aups_nos::{Sources, Usage};
 use axum::{
     Router,
     extract::{Query, Request},
@@ -46,6 +48,7 @@ pub(crate) struct Admin {
     pub(crate) enrolment: Arc<Enrolment>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) sources: Arc<Sources>,
+    pub(crate) usage: Arc<Usage>,
     pub(crate) ktm: Arc<dyn KeysTopicsManager>,
     pub(crate) sessions: Arc<dyn Sessions>,
 }
@@ -84,6 +87,8 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(groups::router())
         .merge(sources::router())
         .merge(policies::router())
+        .merge(schema::router())
+        .merge(explain::router())
         .merge(keys::router())
         .merge(tokens::router())
         .merge(audit::router())

@@ -2,36 +2,49 @@
 //!
 //! Records: `policy/head` names the active version; `policy/version/<number, ten digits>` says when, by whom and why;
 //! `policy/text/<number>` is the text to the letter. A start reads the active version alone, however many are kept.
-//! Version 0 is the empty set that every realm starts with: nobody reads. It is never stored.
+//! Version 0 is the empty set that every realm starts with: nobody reads. It is never stored. `policy/schema` holds what the
+//! administrator added to the schema.
 
-use aups_core::{Clock, RealmId, UnixMillis};
-use aups_policy::{Pdp, PolicyError, PolicySet, Schema};
+use super::registry::Registry;
+use aups_core::{Clock, Principal, RealmId, Sub, Topic, UnixMillis};
+use aups_policy::{AttributeError, Diff, Pdp, PolicyError, PolicySet, Schema, SchemaError, SchemaExtension, diff};
 use aups_store::{Change, Expect, Store, StoreError, Versioned};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 /// Versions that are kept, the active one included; the oldest go.
 pub(crate) const VERSIONS_KEPT_MAX: u64 = 200;
 /// Longest comment on a version, in characters.
 pub(crate) const COMMENT_CHARS_MAX: usize = 500;
+/// Comparisons of policy sets at a time: each may keep a core busy for seconds.
+const COMPARISONS_MAX: usize = 1;
 
+const SCHEMA_KEY: &str = "policy/schema";
 const HEAD_KEY: &str = "policy/head";
 const VERSION_PREFIX: &str = "policy/version/";
 const TEXT_PREFIX: &str = "policy/text/";
 /// How policies without an `@id` are named: `policies-1`, `policies-2`, …
 const STEM: &str = "policies";
 
-/// Why a policy set did not become active, or is not to be had.
+/// Why the policies or the schema did not change, or are not to be had.
 #[derive(Debug, Error)]
 pub(crate) enum PolicyAdminError {
     #[error("the policy set is refused")]
     Refused(Vec<PolicyError>),
     #[error("version {active} is active, not version {expected}")]
     Outdated { active: u64, expected: u64 },
+    #[error("the schema does not take {0}")]
+    Schema(#[from] SchemaError),
+    #[error("a policy in force asks for what this schema does not have: line {}, column {}: {}", .0.line, .0.column, .0.message)]
+    StillAsked(PolicyError),
+    #[error("`{sub}` has what this schema does not: {source}")]
+    StillHad { sub: Sub, source: AttributeError },
     #[error("no version {number} is kept")]
     UnknownVersion { number: u64 },
+    #[error("another comparison is under way")]
+    Busy,
     #[error("a comment has at most {COMMENT_CHARS_MAX} characters")]
     Comment,
     #[error("the policy set could not be stored")]
@@ -68,6 +81,16 @@ struct Head {
     version: u64,
 }
 
+/// What was added to the schema, when and by whom. It is numbered: 0 is the schema that ships.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SchemaRecord {
+    version: u64,
+    changed_at: UnixMillis,
+    author: String,
+    extension: SchemaExtension,
+}
+
 /// Who changes the policies, and what for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reason {
@@ -75,11 +98,13 @@ pub(crate) struct Reason {
     pub(crate) comment: String,
 }
 
-/// The active version with its text.
-#[derive(Debug)]
+/// The active version with its text, and the schema that it was admitted under.
+#[derive(Debug, Clone)]
 pub(crate) struct Active {
     pub(crate) version: Version,
     pub(crate) text: Arc<str>,
+    pub(crate) schema: Schema,
+    pub(crate) schema_version: u64,
 }
 
 /// The versions of a realm's policy set.
@@ -92,6 +117,7 @@ pub(crate) struct Policies {
     changes: Mutex<()>,
     active: RwLock<Arc<Active>>,
     decisions: watch::Sender<Arc<Pdp>>,
+    comparisons: Arc<Semaphore>,
 }
 
 impl Policies {
@@ -101,6 +127,7 @@ impl Policies {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PolicyAdminError> {
+        let (schema_version, schema) = stored_schema(&*store).await?;
         let number = head(&*store).await?;
         let (version, text) = match number {
             0 => (first(clock.now()), "".into()),
@@ -108,10 +135,11 @@ impl Policies {
                 stored(&*store, number).await?.ok_or_else(|| PolicyAdminError::Corrupt { key: version_key(number) })?
             }
         };
-        let set = admit(&text).await.map_err(|error| inadmissible(number, error))?;
+        let set = admit(&schema, &text).await.map_err(|error| inadmissible(number, error))?;
         let (decisions, _) = watch::channel(Arc::new(Pdp::new(realm, set)));
-        let active = RwLock::new(Arc::new(Active { version, text }));
-        Ok(Self { realm, store, clock, changes: Mutex::new(()), active, decisions })
+        let active = RwLock::new(Arc::new(Active { version, text, schema, schema_version }));
+        let comparisons = Arc::new(Semaphore::new(COMPARISONS_MAX));
+        Ok(Self { realm, store, clock, changes: Mutex::new(()), active, decisions, comparisons })
     }
 
     /// The decision point of the active version, and of every later one.
@@ -119,9 +147,9 @@ impl Policies {
         self.decisions.subscribe()
     }
 
-    /// The schema that the active version was admitted under.
+    /// The schema in force.
     pub(crate) fn schema(&self) -> Schema {
-        self.decisions.borrow().set().schema().clone()
+        self.active().schema.clone()
     }
 
     /// The active version.
@@ -145,8 +173,25 @@ impl Policies {
     }
 
     /// What a set would decide, without making it active.
-    pub(crate) async fn candidate(&self, text: &str) -> Result<Pdp, PolicyAdminError> {
-        Ok(Pdp::new(self.realm, admit(text).await?))
+    pub(crate) async fn candidate(&self, text: &str) -> Result<Arc<Pdp>, PolicyAdminError> {
+        Ok(Arc::new(Pdp::new(self.realm, admit(&self.schema(), text).await?)))
+    }
+
+    /// Who would gain and lose what, of these readers and topics. See [`diff`] for what it costs.
+    pub(crate) async fn compare(
+        &self,
+        before: Arc<Pdp>,
+        after: Arc<Pdp>,
+        readers: Vec<Principal>,
+        topics: Vec<Topic>,
+    ) -> Result<Diff, PolicyAdminError> {
+        let turn = Arc::clone(&self.comparisons).try_acquire_owned().map_err(|_| PolicyAdminError::Busy)?;
+        // The turn ends with the work, not with a caller who gave up waiting.
+        Ok(blocking(move || {
+            let _turn = turn;
+            diff(&before, &after, &readers, &topics)
+        })
+        .await)
     }
 
     /// Replaces the whole set. When this returns, every NOS of this process decides by the new one. The set that is
@@ -192,7 +237,7 @@ impl Policies {
         if *text == *before.text {
             return Ok(before.version.clone());
         }
-        let set = admit(text).await?;
+        let set = admit(&before.schema, text).await?;
         let version = Version {
             number: active + 1,
             policies: set.len(),
@@ -202,9 +247,8 @@ impl Policies {
             restores,
         };
         self.keep(&version, text).await?;
-        let active = Active { version: version.clone(), text: text.into() };
-        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(active);
-        self.decisions.send_replace(Arc::new(Pdp::new(self.realm, set)));
+        let active = Active { version: version.clone(), text: text.into(), ..(*before).clone() };
+        self.activate(active, set);
         Ok(version)
     }
 
@@ -223,14 +267,56 @@ impl Policies {
         self.store.commit(changes).await?;
         Ok(())
     }
+
+    /// Replaces what was added to the schema, if the active policies and every registered reader still fit. When this returns,
+    /// every NOS of this process decides by the new one. An unchanged one gets no new version.
+    pub(crate) async fn change_schema(
+        &self,
+        extension: SchemaExtension,
+        author: &str,
+        expected: Option<u64>,
+        registry: &Registry,
+    ) -> Result<Arc<Active>, PolicyAdminError> {
+        let _change = self.changes.lock().await;
+        let before = self.active();
+        let active = before.schema_version;
+        if let Some(expected) = expected.filter(|expected| *expected != active) {
+            return Err(PolicyAdminError::Outdated { active, expected });
+        }
+        if extension == *before.schema.extension() {
+            return Ok(before);
+        }
+        let schema = Schema::extended(&extension)?;
+        let set = admit(&schema, &before.text).await.map_err(still_asked)?;
+        // No reader gets an attribute by the old schema from here on.
+        let _readers = registry.hold_changes().await;
+        for who in registry.principals() {
+            let fits = schema.check_attributes(&who.attributes);
+            fits.map_err(|source| PolicyAdminError::StillHad { sub: who.sub, source })?;
+        }
+        let version = active + 1;
+        let record = SchemaRecord { version, changed_at: self.clock.now(), author: author.to_owned(), extension };
+        self.store.put_if(SCHEMA_KEY, json(&record), Expect::Any).await?;
+        self.activate(Active { schema, schema_version: version, ..(*before).clone() }, set);
+        Ok(self.active())
+    }
+
+    fn activate(&self, active: Active, set: PolicySet) {
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(active);
+        self.decisions.send_replace(Arc::new(Pdp::new(self.realm, set)));
+    }
 }
 
 /// Parses and validates a set without making it active. Admission of 10,000 policies takes half a second of CPU.
-async fn admit(text: &str) -> Result<PolicySet, PolicyAdminError> {
-    let text = text.to_owned();
-    let admission = tokio::task::spawn_blocking(move || PolicySet::parse(&text, STEM)).await;
-    match admission {
-        Ok(admitted) => admitted.map_err(PolicyAdminError::Refused),
+async fn admit(schema: &Schema, text: &str) -> Result<PolicySet, PolicyAdminError> {
+    let (schema, text) = (schema.clone(), text.to_owned());
+    blocking(move || PolicySet::parse_in(&schema, &text, STEM)).await.map_err(PolicyAdminError::Refused)
+}
+
+/// What takes long is done apart from the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
@@ -238,10 +324,19 @@ async fn admit(text: &str) -> Result<PolicySet, PolicyAdminError> {
 /// What keeps the server from starting: its own store holds what it does not take.
 fn inadmissible(number: u64, error: PolicyAdminError) -> PolicyAdminError {
     match error {
-        PolicyAdminError::Refused(errors) => match errors.into_iter().next() {
-            Some(first) => PolicyAdminError::Inadmissible { number, first },
-            None => PolicyAdminError::Refused(Vec::new()),
-        },
+        PolicyAdminError::Refused(mut errors) if !errors.is_empty() => {
+            PolicyAdminError::Inadmissible { number, first: errors.swap_remove(0) }
+        }
+        error => error,
+    }
+}
+
+/// What keeps a schema from being changed: the active policies ask for what it takes away.
+fn still_asked(error: PolicyAdminError) -> PolicyAdminError {
+    match error {
+        PolicyAdminError::Refused(mut errors) if !errors.is_empty() => {
+            PolicyAdminError::StillAsked(errors.swap_remove(0))
+        }
         error => error,
     }
 }
@@ -256,6 +351,12 @@ async fn head(store: &dyn Store) -> Result<u64, PolicyAdminError> {
         None => Ok(0),
         Some(value) => record::<Head>(HEAD_KEY, &value).map(|head| head.version),
     }
+}
+
+async fn stored_schema(store: &dyn Store) -> Result<(u64, Schema), PolicyAdminError> {
+    let Some(value) = store.get(SCHEMA_KEY).await? else { return Ok((0, Schema::shipped())) };
+    let SchemaRecord { version, extension, .. } = record(SCHEMA_KEY, &value)?;
+    Ok((version, Schema::extended(&extension)?))
 }
 
 async fn stored(store: &dyn Store, number: u64) -> Result<Option<(Version, Arc<str>)>, PolicyAdminError> {

@@ -208,8 +208,8 @@ impl Registry {
         by: &Registrar,
         new: NewReader,
     ) -> Result<(ReaderRecord, IssuedToken), RegistryError> {
-        self.schema().check_attributes(&new.attrs)?;
         let _change = self.changes.lock().await;
+        self.schema().check_attributes(&new.attrs)?;
         {
             let state = self.read();
             if state.readers.contains_key(&new.sub) {
@@ -331,6 +331,11 @@ impl Registry {
     /// Every reader as policies see it.
     pub(crate) fn principals(&self) -> Vec<Principal> {
         self.read().readers.values().map(|entry| entry.reader.principal.clone()).collect()
+    }
+
+    /// Nothing is registered or changed while this is held.
+    pub(crate) async fn hold_changes(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changes.lock().await
     }
 
     /// Whether this is the MQTT password of this reader.

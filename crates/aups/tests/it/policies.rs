@@ -148,3 +148,190 @@ fn a_reader_whose_filter_is_refused_is_told_what_its_administrator_can_do() {
     assert!(told.contains("aups policy explain --reader alice --filter 'data/#'"), "{told}");
     assert!(!told.contains("refuses `data/s1/#`") && !told.contains("meteo\""), "{told}");
 }
+
+/// A realm with alice, a meteorologist, bob, who is nothing, and a topic in use.
+fn populated() -> Aups {
+    let aups = Aups::start();
+    aups.apply(METEO);
+    aups.ok(&["user", "add", "alice", "--attr", "roles=meteorologist"]);
+    aups.ok(&["user", "add", "bob"]);
+    let credential = aups.source("sensor1");
+    assert_eq!(aups.send(&credential, r#"{"name":"temperature","value":21}"#).status, 202);
+    let until = std::time::Instant::now() + crate::program::PATIENCE;
+    // What was accepted is in use when it is published, a moment later.
+    while aups.admin("POST", "/v1/policies/diff", "").json()["topics"] == 0 {
+        assert!(std::time::Instant::now() < until, "no topic came into use");
+    }
+    aups
+}
+
+#[test]
+fn a_diff_says_who_gains_and_loses_what_and_changes_nothing() {
+    let aups = populated();
+    put(&aups, GARDEN, &[]);
+    let diff = |query: &str, body: &str| aups.admin("POST", &format!("/v1/policies/diff{query}"), body);
+    let told = diff("", METEO).json();
+    let of = |reader: &str| {
+        let entries = told["entries"].as_array().unwrap();
+        entries.iter().find(|entry| entry["reader"] == reader).unwrap_or_else(|| panic!("{reader}: {told}")).clone()
+    };
+    assert_eq!(of("alice")["change"], "gains");
+    assert_eq!(of("bob")["change"], "loses");
+    assert_eq!(of("bob")["topics"], json!(["data/sensor1/temperature"]));
+    assert_eq!((&told["readersGaining"], &told["readersLosing"]), (&json!(1), &json!(1)));
+    assert_eq!(diff("?from=2&to=1", "").json(), told);
+    assert_eq!(diff("?from=1", METEO).json()["entries"], json!([]), "the same set");
+    assert_eq!(diff("", "").json()["readersLosing"], 1, "the empty set takes what bob has");
+    assert_eq!(diff("?from=7", METEO).problem(404), "unknown-version");
+    assert_eq!(diff("?to=1", METEO).problem(400), "malformed-query");
+    assert_eq!(diff("?form=1", METEO).problem(400), "malformed-query");
+    assert_eq!(diff("", "permit(principal);").problem(422), "policy-refused");
+    assert_eq!(in_force(&aups), GARDEN);
+
+    fs::write(aups.file("meteo.cedar"), METEO).unwrap();
+    for command in [&["policy", "diff", "meteo.cedar"][..], &["policy", "apply", "meteo.cedar", "--dry-run"]] {
+        let shown = aups.ok(command);
+        assert!(shown.contains("user bob\n  - data/sensor1/temperature"), "{shown}");
+        assert!(shown.contains("user alice\n  + data/sensor1/temperature"), "{shown}");
+    }
+    let shown: Value = serde_json::from_str(&aups.ok(&["policy", "diff", "--json", "meteo.cedar"])).unwrap();
+    assert_eq!(shown, told);
+    fs::write(aups.file("bad.cedar"), "permit(principal, action, resource) when { principal.rols == 1 };").unwrap();
+    let faults = said(&aups.run(&["policy", "diff", "bad.cedar"]), 4);
+    assert!(faults.contains("bad.cedar:1:") && faults.contains("roles"), "{faults}");
+    assert_eq!(in_force(&aups), GARDEN);
+}
+
+#[test]
+fn an_explanation_says_why_and_names_the_policies() {
+    let aups = populated();
+    put(
+        &aups,
+        &METEO.replace(
+            "contains(\"meteorologist\")",
+            "contains(\"meteorologist\") && resource.quality.accuracy.greaterThanOrEqual(decimal(\"0.80\"))",
+        ),
+        &[],
+    );
+    let explain = |question: Value| aups.admin("POST", "/v1/explain", &question.to_string());
+    let depends = explain(json!({"reader": "alice", "topic": "data/sensor1/temperature"})).json();
+    assert_eq!(
+        (&depends["answer"], &depends["policies"][0]["name"]),
+        (&json!("depends"), &json!("meteo")),
+        "{depends}"
+    );
+    let deny = explain(json!({"reader": "bob", "topic": "data/sensor1/temperature"})).json();
+    assert_eq!(deny["answer"], "deny", "{deny}");
+    let item = |accuracy: f64| {
+        json!({
+            "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+            "source": {"nodeId": "sensor1", "nodeType": "sensor", "communicationMode": "discrete", "registered": true},
+            "schema": "default", "receivedAt": "2026-11-22T10:00:00.000Z", "data": {"name": "temperature", "value": 21},
+            "security": {"confidentiality": 1.0, "integrity": 1.0, "privacy": 1.0, "authentication": 1.0},
+            "quality": {"accuracy": accuracy, "precision": 1.0, "timeliness": 1.0, "completeness": 1.0},
+        })
+    };
+    for (accuracy, answer) in [(0.80, "allow"), (0.79, "deny")] {
+        let told = explain(json!({"reader": "alice", "topic": "data/sensor1/temperature", "item": item(accuracy),
+            "at": "2026-11-22T10:00:00Z", "address": "127.0.0.1"}));
+        assert_eq!(told.json()["answer"], answer, "{}", told.body);
+    }
+    let filter = explain(json!({"reader": "bob", "filter": "data/#"})).json();
+    assert_eq!(filter["accepted"], false, "{filter}");
+    assert_eq!(explain(json!({"reader": "alice", "filter": "data/#"})).json()["accepted"], true);
+
+    let unknown = explain(json!({"reader": "alcie", "topic": "data"}));
+    assert_eq!(unknown.problem(404), "unknown");
+    assert!(unknown.body.contains("did you mean `alice`?"), "{}", unknown.body);
+    for wrong in [
+        json!({"reader": "alice"}),
+        json!({"reader": "alice", "topic": "data", "filter": "data"}),
+        json!({"reader": "alice", "topic": "data/#"}),
+        json!({"reader": "alice", "topic": "data", "at": "noon"}),
+        json!({"reader": "alice", "topic": "data", "item": {}}),
+    ] {
+        explain(wrong).problem(400);
+    }
+
+    let shown = aups.ok(&["policy", "explain", "--reader", "alice", "--topic", "data/sensor1/temperature"]);
+    assert!(shown.contains("meteo") && shown.contains("0.80"), "{shown}");
+    let line = json!({"topic": "data/sensor1/temperature", "item": item(0.5), "status": "fresh"});
+    fs::write(aups.file("line.json"), line.to_string()).unwrap();
+    let about_item =
+        ["policy", "explain", "--reader", "alice", "--topic", "data/sensor1/temperature", "--item", "line.json"];
+    let shown = aups.ok(&about_item);
+    assert!(shown.contains("may not read this item"), "{shown}");
+    let json: Value = serde_json::from_str(&aups.ok(&[&about_item[..], &["--json"]].concat())).unwrap();
+    assert_eq!(json["answer"], "deny");
+    let shown = aups.ok(&["policy", "explain", "--reader", "bob", "--filter", "data/#"]);
+    assert!(shown.starts_with("bob may not subscribe to data/#: "), "{shown}");
+    let told = said(&aups.run(&["policy", "explain", "--reader", "alcie", "--topic", "data"]), 1);
+    assert!(told.contains("did you mean `alice`?"), "{told}");
+    said(&aups.run(&["policy", "explain", "--reader", "alice"]), 2);
+    fs::write(aups.file("line.json"), "{").unwrap();
+    said(&aups.run(&about_item), 4);
+}
+
+#[test]
+fn a_set_is_applied_only_if_its_expectations_hold() {
+    let aups = populated();
+    let expectations = |outcome: &str| {
+        format!(
+            "[[reader]]\nsub = \"eve\"\n\n[[expect]]\nreader = \"eve\"\ntopic = \"data/s1/x\"\noutcome = \"deny\"\n\n\
+             [[expect]]\nreader = \"alice\"\ntopic = \"data/s1/x\"\noutcome = \"{outcome}\"\n"
+        )
+    };
+    fs::write(aups.file("good.toml"), expectations("allow")).unwrap();
+    fs::write(aups.file("bad.toml"), expectations("deny")).unwrap();
+    fs::write(aups.file("garden.cedar"), GARDEN).unwrap();
+    assert_eq!(aups.ok(&["policy", "test", "good.toml"]), "2 expectations hold\n", "the set in force");
+    let failed = aups.run(&["policy", "test", "good.toml", "bad.toml"]);
+    let told = said(&failed, 4);
+    assert!(told.contains("1 of 4 expectations do not hold"), "{told}");
+    let shown = text(&failed.stdout);
+    assert!(shown.starts_with("bad.toml:9: deny was expected, allow came\n") && shown.contains("meteo"), "{shown}");
+    let failed = aups.run(&["policy", "test", "--json", "good.toml", "--policies", "garden.cedar"]);
+    said(&failed, 4);
+    let json: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!((&json["expectations"], &json["failed"][0]["line"]), (&json!(2), &json!(9)), "{json}");
+    assert_eq!(json["failed"][0]["explanation"]["answer"], "deny");
+
+    let told = said(&aups.run(&["policy", "apply", "garden.cedar", "--tests", "good.toml"]), 4);
+    assert!(told.contains("good.toml:9:") && told.contains("nothing was changed"), "{told}");
+    assert_eq!(in_force(&aups), METEO);
+    assert_eq!(aups.ok(&["policy", "apply", "garden.cedar", "--tests", "bad.toml"]), "version 2: 2 policies\n");
+    fs::write(aups.file("who.toml"), expectations("deny").replace("alice", "alcie")).unwrap();
+    let told = said(&aups.run(&["policy", "test", "who.toml"]), 1);
+    assert!(told.contains("did you mean `alice`?"), "{told}");
+}
+
+#[test]
+fn a_change_of_policies_takes_effect_at_run_time() {
+    let aups = Aups::start();
+    let (mut alice, credential) = aups.subscribed_alice();
+    assert_eq!(aups.send(&credential, r#"{"name":"before","value":1}"#).status, 202);
+    while !alice.next().contains("\"before\"") {}
+    aups.apply(&METEO.replace("when {", "when { resource.name != \"hidden\" &&"));
+    assert_eq!(aups.send(&credential, r#"[{"name":"hidden","value":1},{"name":"shown","value":1}]"#).status, 202);
+    let next = alice.next();
+    assert!(next.contains("\"shown\""), "{next}");
+    aups.ok(&["policy", "rollback", "1"]);
+    assert_eq!(aups.send(&credential, r#"{"name":"hidden","value":2}"#).status, 202);
+    let next = alice.next();
+    assert!(next.contains("\"hidden\""), "{next}");
+}
+
+#[test]
+fn every_starter_is_applied_as_it_stands() {
+    let aups = Aups::start();
+    let listed = aups.ok(&["policy", "example"]);
+    let names: Vec<_> = listed.lines().skip(1).map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(names.len(), 6, "{listed}");
+    for name in names {
+        fs::write(aups.file("it.cedar"), aups.ok(&["policy", "example", name])).unwrap();
+        fs::write(aups.file("it.toml"), aups.ok(&["policy", "example", name, "--tests"])).unwrap();
+        let applied = aups.ok(&["policy", "apply", "it.cedar", "--tests", "it.toml"]);
+        assert!(applied.starts_with("version "), "{name}: {applied}");
+    }
+    said(&aups.run(&["policy", "example", "bulding"]), 2);
+}

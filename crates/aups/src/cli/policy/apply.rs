@@ -1,10 +1,11 @@
 //! `aups policy apply`: files become the set in force.
 
-use super::{Files, fault, text::PolicyText};
+use super::{Files, compare, fault, test, text::PolicyText};
 use crate::cli::{admin::Admin, failure::Failure, http::with_query, terminal};
 use clap::Args;
 use reqwest::Method;
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// Replace the whole set; returns when every connected NOS uses it
 #[derive(Debug, Args)]
@@ -17,6 +18,12 @@ pub(super) struct Apply {
     /// Only if this version is still in force
     #[arg(long, value_name = "N")]
     if_version: Option<u64>,
+    /// Show who would gain and lose what, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Apply only if these expectations hold: see `aups policy test`
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    tests: Vec<PathBuf>,
 }
 
 /// A set that is in force.
@@ -29,6 +36,12 @@ pub(super) struct Applied {
 impl Apply {
     pub(super) async fn run(&self, admin: &Admin) -> Result<(), Failure> {
         let text = PolicyText::read(&self.files.files)?;
+        if !self.tests.is_empty() {
+            test::before_apply(&self.tests, &text, admin).await?;
+        }
+        if self.dry_run {
+            return compare::print(&compare::ask(&text, admin).await?);
+        }
         let path = with_query("/v1/policies", &[("comment", &self.comment)]);
         let applied: Result<Applied, _> =
             admin.send_text(Method::PUT, &path, text.source().to_owned(), self.if_version).await?;

@@ -42,6 +42,13 @@ impl PolicyText {
         Ok(text)
     }
 
+    /// A text that comes from elsewhere.
+    pub(super) fn of(name: &str, source: &str) -> Self {
+        let mut text = Self { source: String::new(), parts: Vec::new() };
+        text.append(name.to_owned(), source);
+        text
+    }
+
     fn append(&mut self, name: String, part: &str) {
         if !self.source.is_empty() && !self.source.ends_with('\n') {
             self.source.push('\n');

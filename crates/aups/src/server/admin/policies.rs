@@ -12,7 +12,7 @@ use crate::server::{
     policies::{PolicyAdminError, Reason, Version},
 };
 use aups_core::Problem;
-use aups_policy::{PolicyError, SOURCE_BYTES_MAX};
+use aups_policy::{Diff, PolicyError, SOURCE_BYTES_MAX};
 use axum::{
     Extension, Json, Router,
     extract::{Request, State},
@@ -30,6 +30,7 @@ pub(super) fn router() -> Router<Admin> {
     Router::new()
         .route("/v1/policies", get(show).put(apply))
         .route("/v1/policies/check", post(check))
+        .route("/v1/policies/diff", post(diff))
         .route("/v1/policies/versions", get(versions))
         .route("/v1/policies/rollback", post(rollback))
 }
@@ -108,6 +109,35 @@ async fn check(State(admin): State<Admin>, request: Request) -> Result<Json<Valu
     Ok(Json(json!({ "policies": candidate.set().len() })))
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Compared {
+    /// The version before; the active one if none is said.
+    from: Option<u64>,
+    /// The version after; the body if none is said.
+    to: Option<u64>,
+}
+
+/// What would change for all registered readers on all topics in use. An empty body is the empty set.
+async fn diff(State(admin): State<Admin>, request: Request) -> Result<Json<Diff>, Refused> {
+    let Compared { from, to } = query(request.uri())?;
+    let text = read_text(request).await?;
+    let policies = &admin.policies;
+    let before = match from {
+        None => policies.decisions().borrow().clone(),
+        Some(from) => policies.candidate(&policies.text(from).await?).await?,
+    };
+    let after = match to {
+        None => policies.candidate(&text).await?,
+        Some(to) if text.is_empty() => policies.candidate(&policies.text(to).await?).await?,
+        Some(_) => {
+            let detail = "what it is compared with is either the body or the version `to`; leave one of them out";
+            return Err(Refused::from(Problem::new(400, "malformed-query", "Malformed query", detail).member("to")));
+        }
+    };
+    Ok(Json(policies.compare(before, after, admin.registry.principals(), admin.usage.topics()).await?))
+}
+
 /// A version as the administrator sees it.
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -155,9 +185,19 @@ impl From<PolicyAdminError> for Refused {
             PolicyAdminError::Outdated { .. } => Problem::new(
                 412,
                 "outdated",
-                "Policy set has changed",
+                "Changed meanwhile",
                 format!("{detail}; fetch it again, look at what changed, and apply to that"),
             ),
+            PolicyAdminError::Schema(error) => {
+                Problem::new(422, "schema-refused", "Schema refused", error.to_string()).member(error.place)
+            }
+            PolicyAdminError::StillAsked(_) | PolicyAdminError::StillHad { .. } => Problem::new(
+                409,
+                "schema-in-use",
+                "Schema is in use",
+                format!("{detail}; change that first, then the schema"),
+            ),
+            PolicyAdminError::Busy => Problem::new(503, "busy", "Busy", format!("{detail}; try again when it is done")),
             PolicyAdminError::UnknownVersion { .. } => Problem::new(
                 404,
                 "unknown-version",
