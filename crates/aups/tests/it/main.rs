@@ -11,4 +11,5 @@ mod nothing_lost;
 mod other_broker;
 mod policies;
 mod program;
+mod revocation;
 mod southbound;

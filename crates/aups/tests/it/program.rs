@@ -63,6 +63,12 @@ impl Aups {
         }
     }
 
+    /// Kills it with SIGKILL while others use it. To be [started again](Self::kill_and_restart).
+    pub(crate) fn kill_now(&self) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    }
+
     /// SIGTERM, and waits for the end.
     pub(crate) fn terminate(&mut self) -> Output {
         let child = self.child.take().unwrap();
@@ -427,7 +433,12 @@ impl Mosquitto {
     }
 
     pub(crate) fn sub(&self, args: &[&str]) -> Lines {
-        Lines::of(&mut mosquitto("mosquitto_sub", self.port, None, args))
+        Lines::of(&mut self.sub_command(args))
+    }
+
+    /// A stock `mosquitto_sub`, not yet started.
+    pub(crate) fn sub_command(&self, args: &[&str]) -> Command {
+        mosquitto("mosquitto_sub", self.port, None, args)
     }
 }
 
