@@ -145,9 +145,11 @@ impl fmt::Display for Diff {
         }
         write!(
             f,
-            "{} gain, {} lose, of {} and {}",
+            "{} gain{}, {} lose{}, of {} and {}",
             counted(self.readers_gaining, "reader"),
+            if self.readers_gaining == 1 { "s" } else { "" },
             counted(self.readers_losing, "reader"),
+            if self.readers_losing == 1 { "s" } else { "" },
             counted(self.readers, "reader"),
             counted(self.topics, "topic")
         )
