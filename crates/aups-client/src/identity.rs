@@ -1,7 +1,12 @@
 //! A reader's identity on disk: one JSON file that only its owner may read.
 
-use aups_core::{ReaderKind, RealmId, Sub};
-use aups_envelope::identity::{IdentityError, IdentityFile};
+use crate::SystemClock;
+use aups_core::{Clock as _, ReaderKind, RealmId, Sub};
+use aups_envelope::{
+    bearer::Bearer,
+    identity::{IdentityError, IdentityFile},
+    random,
+};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
@@ -55,6 +60,12 @@ pub enum IdentityFileError {
 }
 
 impl Identity {
+    /// A Bearer token of now, good for one request within a minute.
+    pub fn bearer(&self) -> String {
+        let IdentityFile { realm, sub, signing_key, .. } = &self.file;
+        Bearer { aud: *realm, sub: sub.clone(), iat: SystemClock.now(), jti: random() }.sign(signing_key)
+    }
+
     /// Reads a file that [`Identity::save`] or `aups enrol` wrote. Blocks for as long as a small file takes.
     ///
     /// Refuses a file that others than its owner may read.

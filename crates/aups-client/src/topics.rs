@@ -1,8 +1,7 @@
 //! What a reader may subscribe.
 
-use crate::{Identity, ServerError, SystemClock, server::Server};
-use aups_core::{Clock as _, Filter};
-use aups_envelope::{bearer::Bearer, random};
+use crate::{Identity, ServerError, server::Server};
+use aups_core::Filter;
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -53,8 +52,7 @@ pub async fn may_subscribe(identity: &Identity, filter: &Filter) -> Result<Filte
 
 async fn ask<T: DeserializeOwned>(identity: &Identity, query: Option<(&str, &str)>) -> Result<T, TopicsError> {
     let file = &identity.file;
-    let bearer = Bearer { aud: file.realm, sub: file.sub.clone(), iat: SystemClock.now(), jti: random() };
-    let answer = Server::new(&file.server)?.get(TOPICS_PATH, query, &bearer.sign(&file.signing_key)).await?;
+    let answer = Server::new(&file.server)?.get(TOPICS_PATH, query, &identity.bearer()).await?;
     if answer.status != 200 {
         return Err(answer.refused().into());
     }

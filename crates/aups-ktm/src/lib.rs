@@ -58,4 +58,4 @@ pub use scope::BUMPS_REMEMBERED_MAX;
 pub use scopes::SCOPES_MAX;
 pub use service::{Incarnation, KeyRow, KeyState, KeysTopicsManager, Resolved, SealingKeys};
 pub use steady::STEADY_FOR;
-pub use table::{ATB_CHARS_MAX, KEYS_LISTED_MAX, KEYS_LISTED_PER_SCOPE};
+pub use table::{ATB_CHARS_MAX, KEYS_LISTED_MAX, KEYS_LISTED_PER_SCOPE, atb};

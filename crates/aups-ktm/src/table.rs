@@ -69,8 +69,8 @@ impl Shredded {
     }
 }
 
-/// Who may read, in words: the residuals without the Cedar that is the same in every line.
-pub(crate) fn atb(spec: &ScopeSpec) -> String {
+/// Who may read, in words: the residuals without the Cedar that is the same in every line. The paper's `atb`.
+pub fn atb(spec: &ScopeSpec) -> String {
     let (app, user) = (audience(&spec.app), audience(&spec.user));
     let text = match (app, user) {
         (None, None) => "nobody".to_owned(),

@@ -13,7 +13,7 @@ mod revocation;
 mod sink;
 
 use crate::settings::{Durability, Registration, ServerSettings};
-use admin::{Admin, Sessions, access::Guesses};
+use admin::{Admin, AppBearers, Sessions, access::Guesses};
 use admin_tokens::AdminTokens;
 use anyhow::Context as _;
 use audit::{Audit, Event};
@@ -134,6 +134,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         tokens: Arc::clone(&tokens),
         guesses: Arc::new(Guesses::default()),
         audit: Arc::clone(&audit),
+        apps: Arc::new(AppBearers::new(Arc::clone(&registry), enrolment.realm.id(), Arc::clone(&enrolment.clock))),
         registry,
         enrolment: Arc::clone(&enrolment),
         policies: Arc::clone(&policies),

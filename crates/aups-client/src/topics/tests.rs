@@ -1,5 +1,6 @@
 use super::*;
 use crate::{fixture::identity, server::tests::serve};
+use aups_envelope::bearer::Bearer;
 use axum::{
     Router,
     http::{HeaderMap, StatusCode},

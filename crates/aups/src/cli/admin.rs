@@ -5,7 +5,8 @@ use super::{
     http::{self, SERVER_DEFAULT, at},
     terminal,
 };
-use aups_core::Problem;
+use aups_client::Identity;
+use aups_core::{Problem, ReaderKind};
 use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -69,17 +70,32 @@ struct Items<T> {
     items: Vec<T>,
 }
 
-/// Somebody who may administer a server. The token is not printed: no `Debug`.
+/// Somebody who may administer a server, or an app its own users. The token is not printed: no `Debug`.
 pub(crate) struct Admin {
     http: Client,
     server: Url,
-    token: String,
+    credential: Credential,
+}
+
+enum Credential {
+    Token(String),
+    App(Box<Identity>),
 }
 
 impl Admin {
     /// An administrator of `server` who holds its token.
     pub(crate) fn new(server: Url, token: String) -> Result<Self, Failure> {
-        Ok(Self { http: http::client(&server)?, server, token })
+        Ok(Self { http: http::client(&server)?, server, credential: Credential::Token(token) })
+    }
+
+    /// An app that rules the users that it registered, at the server that enrolled it.
+    pub(crate) fn app(identity: Identity) -> Result<Self, Failure> {
+        if identity.kind() != ReaderKind::App {
+            let error = format!("{} is a user: only an app has users of its own", identity.sub());
+            return Err(Failure::denied(error).help("name the identity file of an app with --as"));
+        }
+        let server = http::server_url(identity.server()).map_err(Failure::failed)?;
+        Ok(Self { http: http::client(&server)?, server, credential: Credential::App(Box::new(identity)) })
     }
 
     /// `GET` of a list, answered with its items.
@@ -167,7 +183,11 @@ impl Admin {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, at(&self.server, path)).bearer_auth(&self.token)
+        let request = self.http.request(method, at(&self.server, path));
+        match &self.credential {
+            Credential::Token(token) => request.bearer_auth(token),
+            Credential::App(identity) => request.bearer_auth(identity.bearer()),
+        }
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {

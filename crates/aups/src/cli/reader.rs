@@ -6,10 +6,12 @@ use super::{
     failure::Failure,
     terminal,
 };
+use aups_client::Identity;
 use aups_core::{GroupName, ReaderKind, Sub};
 use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Register people who read
 #[derive(Debug, Args)]
@@ -21,6 +23,9 @@ with a one-time token: the keys are made on the user's machine and never leave i
 pub(crate) struct User {
     #[command(subcommand)]
     action: Action,
+    /// Act as an app, on the users that it registered: its identity file
+    #[arg(long = "as", global = true, value_name = "FILE")]
+    app: Option<PathBuf>,
 }
 
 /// Register programs that read
@@ -41,6 +46,8 @@ Examples:
   aups user add bob --group gardeners
   aups user set alice --attr roles=   alice has no role any more
   aups user token alice               to enrol again: with new keys and password
+  aups user token alice --lost        her device is gone: cut it off now
+  aups user add carol --as app.json   an app registers a user of its own
   aups user list --json";
 
 const APP_EXAMPLES: &str = "\
@@ -70,6 +77,9 @@ enum Action {
     Token {
         /// Who
         sub: Sub,
+        /// What it has now is in other hands: ends it at once, and replaces the keys of all that it could read
+        #[arg(long)]
+        lost: bool,
     },
 }
 
@@ -127,7 +137,11 @@ struct Registered {
 
 impl User {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
-        self.action.run(ReaderKind::User, &server.admin()?).await
+        let admin = match &self.app {
+            None => server.admin()?,
+            Some(identity) => Admin::app(Identity::load(identity)?)?,
+        };
+        self.action.run(ReaderKind::User, &admin).await
     }
 }
 
@@ -158,8 +172,9 @@ impl Action {
                 terminal::line(&format!("removed {kind} {sub}"))
             }
             Self::List { json } => admin.print_list(&path, json, |readers| readers_table(&readers)).await,
-            Self::Token { sub } => {
-                let Token { token } = admin.post(&format!("{path}/{sub}/token")).await?;
+            Self::Token { sub, lost } => {
+                let query = if lost { "?lost=true" } else { "" };
+                let Token { token } = admin.post(&format!("{path}/{sub}/token{query}")).await?;
                 terminal::line(&token)
             }
         }

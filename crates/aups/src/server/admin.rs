@@ -1,6 +1,7 @@
 //! The administrator's HTTP API (DESIGN section 11): readers, groups, sources, policies, keys, tokens, audit. Bearer admin token.
 
 pub(super) mod access;
+mod app_bearers;
 mod audit;
 mod condition;
 mod explain;
@@ -9,6 +10,7 @@ mod keys;
 mod policies;
 mod readers;
 mod schema;
+mod scopes;
 mod sources;
 mod tokens;
 
@@ -22,6 +24,7 @@ use super::{
     revocation::Revoked,
 };
 use access::Guesses;
+pub(crate) use app_bearers::AppBearers;
 use aups_core::Problem;
 use aups_ktm::KeysTopicsManager;
 use aups_nos::{Sources, Usage};
@@ -45,6 +48,7 @@ pub(crate) struct Admin {
     pub(crate) guesses: Arc<Guesses>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) apps: Arc<AppBearers>,
     pub(crate) enrolment: Arc<Enrolment>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) sources: Arc<Sources>,
@@ -90,6 +94,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(schema::router())
         .merge(explain::router())
         .merge(keys::router())
+        .merge(scopes::router())
         .merge(tokens::router())
         .merge(audit::router())
         .layer(middleware::from_fn_with_state(admin.clone(), access::record))

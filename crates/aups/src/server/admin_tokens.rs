@@ -7,7 +7,7 @@ mod file;
 
 use super::digest::Digest;
 use anyhow::Context as _;
-use aups_core::{Clock, TokenName, UnixMillis};
+use aups_core::{Clock, Sub, TokenName, UnixMillis};
 use aups_envelope::{Secret, b64};
 use aups_store::{Change, Expect, Store, StoreError};
 use file::TokenFile;
@@ -33,14 +33,23 @@ pub(crate) const GRACE_MAX: Duration = Duration::from_hours(1);
 /// How often it is written when tokens were last used.
 const USES_WRITTEN_EVERY: Duration = Duration::from_mins(10);
 
-/// Who makes an administrator's request: the name of the token that came with it.
+/// Who makes an administrator's request: the name of the token that came with it, or the app, as `app:<sub>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Actor(TokenName);
+pub(crate) struct Actor(Box<str>);
 
 impl Actor {
-    /// The name of the token.
+    fn token(name: &TokenName) -> Self {
+        Self(name.as_str().into())
+    }
+
+    /// An app that rules its own users. No token has a name with a colon.
+    pub(crate) fn app(sub: &Sub) -> Self {
+        Self(format!("app:{sub}").into())
+    }
+
+    /// The name, as in the audit trail.
     pub(crate) fn name(&self) -> &str {
-        self.0.as_str()
+        &self.0
     }
 }
 
@@ -181,7 +190,7 @@ impl AdminTokens {
                 (false, Some(replaced)) => Some(replaced.ends),
                 (false, None) => continue,
             };
-            let actor = Actor(name.clone());
+            let actor = Actor::token(name);
             found = if let Some(ended) = ends.filter(|ends| *ends <= now) {
                 Presented::Ended(actor, ended)
             } else {

@@ -4,6 +4,7 @@
 
 mod administration;
 mod administrators;
+mod apps;
 mod chain;
 mod cli;
 mod key_requests;

@@ -5,6 +5,7 @@ use crate::server::{
     admin_tokens::{Actor, Presented},
     audit::{AuditError, Call, Event, Note},
     http::Refused,
+    registry::Registrar,
 };
 use aups_core::{Problem, UnixMillis};
 use aups_nos::{Buckets, Rate, sender_network};
@@ -20,7 +21,8 @@ use tokio::time::Instant;
 /// Wrong tokens that an address may present before it is told to wait.
 const GUESSES_RATE: Rate = Rate { per_second: 10, burst: 300 };
 
-/// Lets only administrators through; further in, `Extension<Actor>` says which.
+/// Lets administrators through, and apps to their own users; further in, `Extension<Actor>` says who it is, and
+/// `Extension<Registrar>` whose readers it rules.
 pub(super) async fn require_token(
     State(admin): State<Admin>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -34,10 +36,21 @@ pub(super) async fn require_token(
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
+    let of_users = request.uri().path().split('/').nth(2) == Some("users");
+    match presented.filter(|_| of_users).map(|token| admin.apps.check(token)) {
+        Some(Ok(Some(app))) => {
+            request.extensions_mut().insert(Actor::app(&app));
+            request.extensions_mut().insert(Registrar::App(app));
+            return next.run(request).await;
+        }
+        Some(Err(refused)) => return refused.into_response(),
+        Some(Ok(None)) | None => {}
+    }
     let known = presented.map_or(Presented::Unknown, |token| admin.tokens.check(token));
     let (actor, refused) = match known {
         Presented::Valid(actor) => {
             request.extensions_mut().insert(actor);
+            request.extensions_mut().insert(Registrar::Admin);
             return next.run(request).await;
         }
         Presented::Ended(actor, ended) => (Some(actor), token_ended(ended)),

@@ -1,4 +1,4 @@
-//! `/v1/users` and `/v1/apps`: the same for persons and programs.
+//! `/v1/users` and `/v1/apps`: the same for persons and programs. At `/v1/users` apps rule the users that they registered.
 
 use super::{Admin, name, query, read_json};
 use crate::server::{
@@ -26,16 +26,16 @@ fn of_kind(kind: ReaderKind) -> Router<Admin> {
     Router::new()
         .route(
             "/",
-            get(move |admin| ready(list(kind, admin)))
-                .post(move |admin, note, request| add(kind, admin, note, request)),
+            get(move |admin, by| ready(list(kind, admin, by)))
+                .post(move |admin, by, note, request| add(kind, admin, by, note, request)),
         )
         .route(
             "/{sub}",
-            get(move |admin, sub| ready(show(kind, admin, sub)))
-                .patch(move |admin, note, sub, request| change(kind, admin, note, sub, request))
-                .delete(move |admin, note, sub| remove(kind, admin, note, sub)),
+            get(move |admin, by, sub| ready(show(kind, admin, by, sub)))
+                .patch(move |admin, by, note, sub, request| change(kind, admin, by, note, sub, request))
+                .delete(move |admin, by, note, sub| remove(kind, admin, by, note, sub)),
         )
-        .route("/{sub}/token", post(move |admin, note, sub, request| token(kind, admin, note, sub, request)))
+        .route("/{sub}/token", post(move |admin, by, note, sub, request| token(kind, admin, by, note, sub, request)))
 }
 
 /// A reader as the administrator sees it.
@@ -45,6 +45,9 @@ struct View {
     attrs: Attributes,
     groups: BTreeSet<GroupName>,
     enrolled: bool,
+    /// The app that registered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<Sub>,
 }
 
 /// The same with the token that is shown this once.
@@ -60,7 +63,7 @@ struct WithToken {
 impl From<ReaderRecord> for View {
     fn from(record: ReaderRecord) -> Self {
         let enrolled = record.is_enrolled();
-        Self { sub: record.sub, attrs: record.attrs, groups: record.groups, enrolled }
+        Self { sub: record.sub, attrs: record.attrs, groups: record.groups, enrolled, app: record.app }
     }
 }
 
@@ -95,34 +98,41 @@ impl Add {
 async fn add(
     kind: ReaderKind,
     State(admin): State<Admin>,
+    Extension(by): Extension<Registrar>,
     Extension(note): Extension<Note>,
     request: Request,
 ) -> Result<(StatusCode, Json<WithToken>), Refused> {
     let body: Add = read_json(request).await?;
-    let added = admin.registry.add(&Registrar::Admin, body.of(kind)).await?;
+    let added = admin.registry.add(&by, body.of(kind)).await?;
     tell(&note, &added.0);
     Ok((StatusCode::CREATED, with_token(&admin, added)))
 }
 
-fn list(kind: ReaderKind, State(admin): State<Admin>) -> Json<Value> {
-    let items: Vec<View> = admin.registry.readers(&Registrar::Admin, kind).into_iter().map(View::from).collect();
+fn list(kind: ReaderKind, State(admin): State<Admin>, Extension(by): Extension<Registrar>) -> Json<Value> {
+    let items: Vec<View> = admin.registry.readers(&by, kind).into_iter().map(View::from).collect();
     Json(json!({ "items": items }))
 }
 
-fn show(kind: ReaderKind, State(admin): State<Admin>, Path(sub): Path<String>) -> Result<Json<View>, Refused> {
-    Ok(Json(admin.registry.get(&Registrar::Admin, kind, &name(&sub)?)?.into()))
+fn show(
+    kind: ReaderKind,
+    State(admin): State<Admin>,
+    Extension(by): Extension<Registrar>,
+    Path(sub): Path<String>,
+) -> Result<Json<View>, Refused> {
+    Ok(Json(admin.registry.get(&by, kind, &name(&sub)?)?.into()))
 }
 
 async fn change(
     kind: ReaderKind,
     State(admin): State<Admin>,
+    Extension(by): Extension<Registrar>,
     Extension(note): Extension<Note>,
     Path(sub): Path<String>,
     request: Request,
 ) -> Result<Json<View>, Refused> {
     let sub: Sub = name(&sub)?;
     let change: ReaderChange = read_json(request).await?;
-    let (record, revoked) = admin.registry.change(&Registrar::Admin, kind, &sub, change).await?;
+    let (record, revoked) = admin.registry.change(&by, kind, &sub, change).await?;
     tell(&note, &record);
     admin.revoked(&note, &revoked).await;
     Ok(Json(record.into()))
@@ -131,11 +141,12 @@ async fn change(
 async fn remove(
     kind: ReaderKind,
     State(admin): State<Admin>,
+    Extension(by): Extension<Registrar>,
     Extension(note): Extension<Note>,
     Path(sub): Path<String>,
 ) -> Result<StatusCode, Refused> {
     let sub: Sub = name(&sub)?;
-    let revoked = admin.registry.remove(&Registrar::Admin, kind, &sub).await?;
+    let revoked = admin.registry.remove(&by, kind, &sub).await?;
     note.add("sub", &sub);
     admin.revoked(&note, &revoked).await;
     Ok(StatusCode::NO_CONTENT)
@@ -144,12 +155,13 @@ async fn remove(
 async fn token(
     kind: ReaderKind,
     State(admin): State<Admin>,
+    Extension(by): Extension<Registrar>,
     Extension(note): Extension<Note>,
     Path(sub): Path<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<WithToken>), Refused> {
     let NewToken { lost } = query(request.uri())?;
-    let issued = admin.registry.new_enrolment_token(&Registrar::Admin, kind, &name(&sub)?, lost).await?;
+    let issued = admin.registry.new_enrolment_token(&by, kind, &name(&sub)?, lost).await?;
     let (record, token, revoked) = issued;
     note.add("sub", &record.sub);
     note.add("tokenExpires", token.expires);

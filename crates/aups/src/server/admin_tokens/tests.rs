@@ -52,7 +52,7 @@ fn name(text: &str) -> TokenName {
 }
 
 fn valid(token: &str) -> Presented {
-    Presented::Valid(Actor(name(token)))
+    Presented::Valid(Actor::token(&name(token)))
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_token_ends_when_it_was_to_end_and_only_its_holder_is_told() {
     assert_eq!(realm.tokens.check(&ops), valid("ops"));
     realm.clock.advance(Duration::from_millis(1));
     for _ in 0..2 {
-        assert_eq!(realm.tokens.check(&ops), Presented::Ended(Actor(name("ops")), ends));
+        assert_eq!(realm.tokens.check(&ops), Presented::Ended(Actor::token(&name("ops")), ends));
         assert_eq!(realm.tokens.check("x"), Presented::Unknown);
         realm.restart().await;
     }
@@ -153,7 +153,7 @@ async fn a_rotated_token_ends_at_once_or_after_its_grace() {
     realm.restart().await;
     assert_eq!((realm.tokens.check(&second), realm.tokens.check(&third)), (valid("ops"), valid("ops")));
     realm.clock.set(ends);
-    assert_eq!(realm.tokens.check(&second), Presented::Ended(Actor(name("ops")), ends));
+    assert_eq!(realm.tokens.check(&second), Presented::Ended(Actor::token(&name("ops")), ends));
     assert_eq!(realm.tokens.list()[1].previous_ends, None);
     assert_eq!(realm.tokens.check(&third), valid("ops"));
 
