@@ -8,6 +8,7 @@ mod explain;
 pub(crate) mod extension;
 mod fault;
 mod report;
+mod retroactive;
 mod test;
 mod text;
 mod versions;
@@ -51,6 +52,7 @@ Examples:
   aups policy explain --reader alice --topic data/s1/temperature
   aups policy list                             the versions that were applied
   aups policy rollback 3                       version 3 again
+  aups policy apply b.cedar --retroactive      close what was sealed before, too
 
 A policy:
   @id(\"meteo\") @keylife(\"5m\") @obligation(\"sign\")

@@ -12,5 +12,6 @@ mod nothing_lost;
 mod other_broker;
 mod policies;
 mod program;
+mod retroactive;
 mod revocation;
 mod southbound;

@@ -1,6 +1,6 @@
 //! `aups policy apply`: files become the set in force.
 
-use super::{Files, compare, fault, test, text::PolicyText};
+use super::{Files, compare, fault, retroactive, test, text::PolicyText};
 use crate::cli::{admin::Admin, failure::Failure, http::with_query, terminal};
 use clap::Args;
 use reqwest::Method;
@@ -21,6 +21,12 @@ pub(super) struct Apply {
     /// Show who would gain and lose what, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Also destroy the keys of what was sealed before, on topics of which somebody loses something
+    #[arg(long)]
+    retroactive: bool,
+    /// Destroy without asking
+    #[arg(long, requires = "retroactive")]
+    yes: bool,
     /// Apply only if these expectations hold: see `aups policy test`
     #[arg(long, num_args = 1.., value_name = "FILE")]
     tests: Vec<PathBuf>,
@@ -42,10 +48,18 @@ impl Apply {
         if self.dry_run {
             return compare::print(&compare::ask(&text, admin).await?);
         }
+        let scopes = match self.retroactive {
+            true => retroactive::superseded(&compare::ask(&text, admin).await?, admin).await?,
+            false => Vec::new(),
+        };
+        if !scopes.is_empty() {
+            retroactive::confirm(&scopes, self.yes)?;
+        }
         let path = with_query("/v1/policies", &[("comment", &self.comment)]);
         let applied: Result<Applied, _> =
             admin.send_text(Method::PUT, &path, text.source().to_owned(), self.if_version).await?;
-        applied.map_err(|problem| fault::tell_answer(&text, &problem))?.print()
+        applied.map_err(|problem| fault::tell_answer(&text, &problem))?.print()?;
+        if self.retroactive { retroactive::destroy(&scopes, admin).await } else { Ok(()) }
     }
 }
 

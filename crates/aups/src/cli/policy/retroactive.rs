@@ -1,0 +1,86 @@
+//! `aups policy apply --retroactive`: what was sealed under the policies of before is closed to everybody.
+//!
+//! A message is governed by the policies that were in force when it was sealed. Whoever loses a topic can still open what came on
+//! it before, while history lasts; this destroys the keys of that.
+
+use crate::cli::{
+    admin::Admin,
+    failure::Failure,
+    terminal::{self, Stream, counted},
+};
+use aups_policy::{Change, Diff};
+use serde::Deserialize;
+use std::{
+    collections::BTreeSet,
+    io::{self, BufRead as _},
+};
+
+/// Most topics that are shown of one scope.
+const TOPICS_SHOWN_MAX: usize = 5;
+
+/// A scope, as the server tells it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Scope {
+    scope: String,
+    atb: String,
+    topics: Vec<String>,
+    topic_count: usize,
+}
+
+/// The scopes that were used on topics of which somebody loses something.
+pub(super) async fn superseded(diff: &Diff, admin: &Admin) -> Result<Vec<Scope>, Failure> {
+    let losing = || diff.entries.iter().filter(|entry| matches!(entry.change, Change::Loses | Change::Both));
+    if diff.entries_left_out > 0 || losing().any(|entry| entry.topics_left_out > 0) {
+        let error = "so many readers and topics are concerned that they are not all listed; nothing was changed";
+        return Err(Failure::failed(error).help("apply without --retroactive, then destroy scopes of GET /v1/scopes"));
+    }
+    let topics: BTreeSet<&str> = losing().flat_map(|entry| &entry.topics).map(|topic| topic.as_str()).collect();
+    let scopes: Vec<Scope> = admin.list("/v1/scopes").await?;
+    // Of a scope with more topics than are listed nobody can say that it is not concerned.
+    let concerned = |scope: &Scope| {
+        scope.topic_count > scope.topics.len() || scope.topics.iter().any(|topic| topics.contains(topic.as_str()))
+    };
+    Ok(if topics.is_empty() { Vec::new() } else { scopes.into_iter().filter(concerned).collect() })
+}
+
+/// Shows what would be destroyed, with all the topics that it takes along, and asks.
+pub(super) fn confirm(scopes: &[Scope], yes: bool) -> Result<(), Failure> {
+    let rows: Vec<_> = scopes.iter().map(|scope| [topics(scope), one_line(&scope.atb)]).collect();
+    terminal::line(&terminal::table(&["TOPICS", "KEYS OF"], &rows))?;
+    let what = counted(scopes.len(), "scope", "scopes");
+    if yes {
+        return Ok(());
+    }
+    if !Stream::Stderr.is_terminal() {
+        let error = format!("the keys of {what} would be destroyed; nothing was changed");
+        return Err(Failure::input_refused(error).help("say --yes if that is meant"));
+    }
+    terminal::note(&format!(
+        "Apply, and destroy the keys of {what}? What was sealed under them, on all these topics, opens for nobody who \
+         does not hold its key already. This cannot be undone. [y/N]"
+    ));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::failed("nothing was changed")) }
+}
+
+/// Destroys their keys.
+pub(super) async fn destroy(scopes: &[Scope], admin: &Admin) -> Result<(), Failure> {
+    for scope in scopes {
+        admin.delete(&format!("/v1/scopes/{}", scope.scope)).await?;
+    }
+    terminal::line(&format!("destroyed the keys of {}", counted(scopes.len(), "scope", "scopes")))
+}
+
+fn topics(scope: &Scope) -> String {
+    let shown: Vec<&str> = scope.topics.iter().take(TOPICS_SHOWN_MAX).map(String::as_str).collect();
+    match scope.topic_count - shown.len() {
+        0 => shown.join(" "),
+        more => format!("{} and {more} more", shown.join(" ")),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
