@@ -8,6 +8,7 @@ mod group;
 mod key;
 mod policy;
 mod reader;
+mod schema;
 mod send;
 mod source;
 mod sub;
@@ -62,6 +63,7 @@ enum Command {
     Group(group::Group),
     Source(source::Source),
     Policy(policy::Policy),
+    Schema(schema::Schema),
     Key(key::Key),
     Token(token::Token),
     Audit(audit::Audit),
@@ -93,6 +95,7 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
             Command::Group(group) => group.run(&server).await,
             Command::Source(source) => source.run(&server).await,
             Command::Policy(policy) => policy.run(&server).await,
+            Command::Schema(schema) => schema.run(&server).await,
             Command::Key(key) => key.run(&server).await,
             Command::Token(token) => token.run(&server).await,
             Command::Audit(audit) => audit.run(&server).await,

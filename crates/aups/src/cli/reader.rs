@@ -2,16 +2,16 @@
 
 use super::{
     admin::{Admin, ServerArgs, Token},
-    attribute::{self, Attribute, Attributes},
+    attribute::{Attributes, Given},
     failure::Failure,
     terminal,
 };
 use aups_client::Identity;
-use aups_core::{GroupName, ReaderKind, Sub};
+use aups_core::{AttributeValue, GroupName, ReaderKind, Sub};
 use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Register people who read
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ pub(crate) struct App {
 const USER_EXAMPLES: &str = "\
 Examples:
   aups user add alice --attr roles=meteorologist,operator --attr clearance=2
-  aups user add bob --group gardeners
+  aups user add bob --group gardeners --tag flat=7
   aups user set alice --attr roles=   alice has no role any more
   aups user token alice               to enrol again: with new keys and password
   aups user token alice --lost        her device is gone: cut it off now
@@ -87,22 +87,23 @@ enum Action {
 struct Add {
     /// The name, unique across users and apps
     sub: Sub,
-    /// An attribute: roles=A,B  org=TEXT  clearance=N  purposes=A,B (repeatable)
-    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute::parse)]
-    attributes: Vec<Attribute>,
+    #[command(flatten)]
+    given: Given,
     /// A group to be in (repeatable)
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<GroupName>,
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("change").required(true).multiple(true)))]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args(["attributes", "tags"])))]
 struct Set {
     /// Who
     sub: Sub,
-    /// An attribute: roles=A,B  org=TEXT  clearance=N  purposes=A,B (repeatable)
-    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute::parse, group = "change")]
-    attributes: Vec<Attribute>,
+    #[command(flatten)]
+    given: Given,
+    /// To have no tag
+    #[arg(long, conflicts_with = "tags", group = "change")]
+    no_tags: bool,
     /// A group to be in (repeatable); the groups given replace those of before
     #[arg(long = "group", value_name = "GROUP", group = "change")]
     groups: Vec<GroupName>,
@@ -156,13 +157,13 @@ impl Action {
         let path = format!("/v1/{kind}s");
         match self {
             Self::Add(add) => {
-                let attrs = attribute::collect(&add.attributes);
+                let attrs = add.given.collect(admin).await?;
                 let reader = NewReader { sub: &add.sub, attrs, groups: &add.groups };
                 let Token { token } = admin.send_json(Method::POST, &path, &reader).await?;
                 terminal::line(&token)
             }
             Self::Set(set) => {
-                let changed = set.changed();
+                let changed = set.changed(admin).await?;
                 let registered: Registered =
                     admin.send_json(Method::PATCH, &format!("{path}/{}", set.sub), &changed).await?;
                 terminal::line(&readers_table(&[registered]))
@@ -182,11 +183,15 @@ impl Action {
 }
 
 impl Set {
-    fn changed(&self) -> ChangedReader<'_> {
-        ChangedReader {
-            attrs: (!self.attributes.is_empty()).then(|| attribute::collect(&self.attributes)),
-            groups: (self.no_groups || !self.groups.is_empty()).then_some(&*self.groups),
+    async fn changed(&self, admin: &Admin) -> Result<ChangedReader<'_>, Failure> {
+        let mut attrs = self.given.collect(admin).await?;
+        if self.no_tags {
+            attrs.tags = Some(BTreeMap::new());
         }
+        Ok(ChangedReader {
+            attrs: (self.no_tags || !self.given.is_empty()).then_some(attrs),
+            groups: (self.no_groups || !self.groups.is_empty()).then_some(&*self.groups),
+        })
     }
 }
 
@@ -200,12 +205,26 @@ fn readers_table(readers: &[Registered]) -> String {
                 reader.attrs.org.clone(),
                 reader.attrs.clearance.to_string(),
                 join(&reader.attrs.purposes),
+                further(&reader.attrs),
                 join(&reader.groups),
                 if reader.enrolled { "yes" } else { "no" }.to_owned(),
             ]
         })
         .collect();
-    terminal::table(&["SUB", "ROLES", "ORG", "CLEARANCE", "PURPOSES", "GROUPS", "ENROLLED"], &rows)
+    terminal::table(&["SUB", "ROLES", "ORG", "CLEARANCE", "PURPOSES", "FURTHER", "GROUPS", "ENROLLED"], &rows)
+}
+
+/// Attributes that were added to the schema, and tags.
+fn further(attrs: &aups_core::Attributes) -> String {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::Truth(truth) => truth.to_string(),
+        AttributeValue::Number(number) => number.to_string(),
+        AttributeValue::Text(text) => text.clone(),
+        AttributeValue::Texts(texts) => join(texts),
+    };
+    let added = attrs.further.iter().map(|(name, of)| format!("{name}={}", value(of)));
+    let tags = attrs.tags.iter().map(|(name, text)| format!("tag {name}={text}"));
+    added.chain(tags).collect::<Vec<_>>().join("; ")
 }
 
 fn join<T: ToString>(parts: impl IntoIterator<Item = T>) -> String {

@@ -49,7 +49,9 @@ fn the_servers_flags_are_taken_after_any_subcommand() {
 fn what_cannot_be_meant_is_wrong_usage() {
     for (arguments, kind) in [
         (&["user", "add", "al ice"][..], ErrorKind::ValueValidation),
-        (&["user", "add", "alice", "--attr", "role=x"], ErrorKind::ValueValidation),
+        (&["user", "add", "alice", "--attr", "clearance=x"], ErrorKind::ValueValidation),
+        (&["user", "add", "alice", "--tag", "flat"], ErrorKind::ValueValidation),
+        (&["user", "set", "alice", "--tag", "flat=7", "--no-tags"], ErrorKind::ArgumentConflict),
         (&["user", "set", "alice", "--group", "g", "--no-groups"], ErrorKind::ArgumentConflict),
         (&["user", "set", "alice"], ErrorKind::MissingRequiredArgument),
         (&["user", "list", "--server", "localhost:8080"], ErrorKind::ValueValidation),

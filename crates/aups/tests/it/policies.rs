@@ -335,3 +335,73 @@ fn every_starter_is_applied_as_it_stands() {
     }
     said(&aups.run(&["policy", "example", "bulding"]), 2);
 }
+
+#[test]
+fn the_schema_is_extended_and_guarded() {
+    let mut aups = Aups::start();
+    let put_schema =
+        |aups: &Aups, added: &str, headers: &[(&str, &str)]| aups.admin_with("PUT", "/v1/schema", added, headers);
+    let shipped = aups.admin("GET", "/v1/schema", "");
+    assert_eq!((shipped.status, shipped.etag.as_str()), (200, "\"0\""));
+    assert!(shipped.body.contains("entity User"), "{}", shipped.body);
+    assert_eq!(aups.admin("GET", "/v1/schema?extension", "").json(), json!({"reader": {}, "item": {}}));
+
+    fs::write(
+        aups.file("site.cedar"),
+        r#"@id("site") permit(principal, action, resource in Topic::"data")
+when { principal has site && resource has room && principal.site == "rome" };"#,
+    )
+    .unwrap();
+    said(&aups.run(&["policy", "apply", "site.cedar"]), 4);
+    said(&aups.run(&["policy", "check", "site.cedar"]), 4);
+    let refused = said(&aups.run(&["user", "add", "alice", "--attr", "role=x"]), 4);
+    assert!(refused.contains("did you mean `roles`?"), "{refused}");
+
+    fs::write(aups.file("schema.json"), r#"{"reader":{"site":"String","floor":"Long"},"item":{"room":"String"}}"#)
+        .unwrap();
+    assert_eq!(
+        aups.ok(&["schema", "set", "schema.json", "--if-version", "0"]),
+        "3 attributes added to the schema that ships\n"
+    );
+    assert!(aups.ok(&["schema", "show"]).contains("site?: String"));
+    let added: Value = serde_json::from_str(&aups.ok(&["schema", "show", "--json"])).unwrap();
+    assert_eq!(added, json!({"reader": {"floor": "Long", "site": "String"}, "item": {"room": "String"}}));
+    aups.ok(&["policy", "check", "site.cedar", "--schema", "schema.json"]);
+    assert_eq!(aups.ok(&["policy", "apply", "site.cedar"]), "version 1: 1 policies\n");
+    aups.ok(&["user", "add", "alice", "--attr", "site=rome", "--attr", "floor=3", "--tag", "flat=7"]);
+    said(&aups.run(&["user", "set", "alice", "--attr", "floor=high"]), 4);
+    let alice = aups.admin("GET", "/v1/users/alice", "").json();
+    assert_eq!((&alice["attrs"]["floor"], &alice["attrs"]["tags"]), (&json!(3), &json!({"flat": "7"})));
+    assert!(aups.ok(&["user", "list"]).contains("floor=3; site=rome; tag flat=7"));
+    let wrong = aups.admin("PATCH", "/v1/users/alice", r#"{"attrs":{"site":5}}"#);
+    assert_eq!((wrong.problem(400).as_str(), &wrong.json()["member"]), ("malformed-attribute", &json!("attrs")));
+
+    let without = |name: &str| {
+        let mut added = added.clone();
+        added["reader"].as_object_mut().unwrap().remove(name);
+        added["item"].as_object_mut().unwrap().remove(name);
+        added.to_string()
+    };
+    let in_use = put_schema(&aups, &without("room"), &[]);
+    assert_eq!(in_use.problem(409), "schema-in-use");
+    assert!(in_use.body.contains("room") && in_use.body.contains("line 2"), "{}", in_use.body);
+    let had = put_schema(&aups, &without("floor"), &[]);
+    assert_eq!(had.problem(409), "schema-in-use");
+    assert!(had.body.contains("`alice`") && had.body.contains("floor"), "{}", had.body);
+    assert_eq!(put_schema(&aups, "{}", &[("If-Match", "\"0\"")]).problem(412), "outdated");
+    let ships = put_schema(&aups, r#"{"reader":{"roles":"String"}}"#, &[]);
+    assert_eq!((ships.problem(422).as_str(), &ships.json()["member"]), ("schema-refused", &json!("reader.roles")));
+    put_schema(&aups, r#"{"reader":{"age":"Integer"}}"#, &[]).problem(400);
+    put_schema(&aups, r#"{"user":{}}"#, &[]).problem(400);
+    fs::write(aups.file("bad.json"), r#"{"reader":{"age":"Integer"}}"#).unwrap();
+    said(&aups.run(&["schema", "set", "bad.json"]), 4);
+
+    aups.kill_and_restart();
+    assert_eq!(aups.admin("GET", "/v1/schema?extension", "").json(), added, "nothing was taken away");
+    let explained = aups.ok(&["policy", "explain", "--reader", "alice", "--topic", "data/s1/x"]);
+    assert!(explained.contains("room"), "{explained}");
+    aups.ok(&["user", "set", "alice", "--no-tags"]);
+    aups.admin("PATCH", "/v1/users/alice", r#"{"attrs":{"floor":null}}"#);
+    assert_eq!(put_schema(&aups, &without("floor"), &[("If-Match", "\"1\"")]).etag, "\"2\"");
+    assert_eq!(aups.admin("GET", "/v1/users/alice", "").json()["attrs"].get("tags"), None);
+}
