@@ -2,19 +2,23 @@
 
 use super::{
     admin::{ServerArgs, Token},
+    attribute,
     failure::Failure,
     terminal,
 };
 use aups_core::{NodeId, UnixMillis};
-use clap::{Args, Subcommand};
-use serde::Deserialize;
+use clap::{ArgGroup, Args, Subcommand};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Invite, list and remove the things that send
+/// Invite, mark, list and remove the things that send
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
-#[command(long_about = "Invite, list and remove the things that send.\n\nA source registers itself with `POST \
+#[command(long_about = "Invite, mark, list and remove the things that send.\n\nA source registers itself with `POST \
 /registration`. Where the server listens on loopback alone this is open; elsewhere it takes a claim token as Bearer, \
-which `invite` makes.")]
+which `invite` makes.\n\nPolicies may ask for the labels and tags that you give a source (resource.labels, \
+resource.getTag).")]
 pub(crate) struct Source {
     #[command(subcommand)]
     action: Action,
@@ -26,6 +30,7 @@ Examples:
   curl http://127.0.0.1:8080/registration -o sensor1.json \\
     -H \"Authorization: Bearer $TOKEN\" --json '{\"NodeId\":\"sensor1\",
     \"NodeType\":\"sensor\",\"CommunicationMode\":\"discrete\"}'
+  aups source set sensor1 --label lobby,calibrated --tag owner=cnr
   aups source list
   aups source remove sensor1";
 
@@ -39,11 +44,50 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Say what policies may ask of one; what is not named stays
+    Set(Set),
     /// Remove one: its credential is worth nothing from then on
     Remove {
         /// Its NodeId
         node: NodeId,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true)))]
+struct Set {
+    /// Its NodeId
+    node: NodeId,
+    /// Labels, separated by commas (repeatable); those given replace those of before
+    #[arg(long = "label", value_name = "LABEL", group = "change")]
+    labels: Vec<String>,
+    /// A tag (repeatable); those given replace those of before
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = attribute::tag, group = "change")]
+    tags: Vec<(String, String)>,
+    /// To have no label
+    #[arg(long, conflicts_with = "labels", group = "change")]
+    no_labels: bool,
+    /// To have no tag
+    #[arg(long, conflicts_with = "tags", group = "change")]
+    no_tags: bool,
+}
+
+#[derive(Serialize)]
+struct Marked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeSet<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<BTreeMap<String, String>>,
+}
+
+impl Set {
+    fn marked(&self) -> Marked {
+        let labels = self.labels.iter().flat_map(|labels| attribute::set(labels)).collect();
+        Marked {
+            labels: (self.no_labels || !self.labels.is_empty()).then_some(labels),
+            tags: (self.no_tags || !self.tags.is_empty()).then(|| self.tags.iter().cloned().collect()),
+        }
+    }
 }
 
 /// A registered source, as the server tells it.
@@ -54,6 +98,8 @@ struct Listed {
     node_type: String,
     communication_mode: String,
     registered_at: UnixMillis,
+    labels: Vec<String>,
+    tags: BTreeMap<String, String>,
 }
 
 impl Source {
@@ -65,6 +111,11 @@ impl Source {
                 terminal::line(&token)
             }
             Action::List { json } => admin.print_list("/v1/sources", json, sources_table).await,
+            Action::Set(set) => {
+                let path = format!("/v1/sources/{}", set.node);
+                let listed: Listed = admin.send_json(Method::PATCH, &path, &set.marked()).await?;
+                terminal::line(&sources_table(vec![listed]))
+            }
             Action::Remove { node } => {
                 admin.delete(&format!("/v1/sources/{node}")).await?;
                 terminal::line(&format!("removed source {node}"))
@@ -76,7 +127,17 @@ impl Source {
 fn sources_table(sources: Vec<Listed>) -> String {
     let rows: Vec<_> = sources
         .into_iter()
-        .map(|source| [source.node_id, source.node_type, source.communication_mode, source.registered_at.to_string()])
+        .map(|source| {
+            let tags: Vec<_> = source.tags.iter().map(|(name, text)| format!("{name}={text}")).collect();
+            [
+                source.node_id,
+                source.node_type,
+                source.communication_mode,
+                source.registered_at.to_string(),
+                source.labels.join(","),
+                tags.join("; "),
+            ]
+        })
         .collect();
-    terminal::table(&["NODE", "TYPE", "MODE", "REGISTERED"], &rows)
+    terminal::table(&["NODE", "TYPE", "MODE", "REGISTERED", "LABELS", "TAGS"], &rows)
 }

@@ -405,3 +405,36 @@ when { principal has site && resource has room && principal.site == "rome" };"#,
     assert_eq!(put_schema(&aups, &without("floor"), &[("If-Match", "\"1\"")]).etag, "\"2\"");
     assert_eq!(aups.admin("GET", "/v1/users/alice", "").json()["attrs"].get("tags"), None);
 }
+
+#[test]
+fn policies_ask_for_what_is_said_of_a_source() {
+    let aups = Aups::start();
+    aups.apply(r#"permit(principal, action, resource in Topic::"data") when { resource.labels.contains("lobby") };"#);
+    aups.ok(&["user", "add", "alice"]);
+    aups.source("lamp1");
+    let shown = aups.ok(&["source", "set", "lamp1", "--label", "lobby,indoor", "--tag", "owner=cnr"]);
+    assert!(shown.contains("indoor,lobby  owner=cnr"), "{shown}");
+    let change = |body: &str| aups.admin("PATCH", "/v1/sources/lamp1", body);
+    let changed = change(r#"{"tags":{}}"#).json();
+    assert_eq!((&changed["labels"], &changed["tags"]), (&json!(["indoor", "lobby"]), &json!({})));
+    assert_eq!(aups.admin("GET", "/v1/sources", "").json()["items"][0], changed);
+    assert_eq!(change(r#"{"labels":[""]}"#).problem(400), "malformed-marks");
+    change(r#"{"label":["x"]}"#).problem(400);
+    assert_eq!(aups.admin("PATCH", "/v1/sources/lamp2", r#"{"labels":[]}"#).problem(404), "unknown");
+    let item = json!({
+        "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "source": {"nodeId": "lamp1", "nodeType": "sensor", "communicationMode": "discrete", "registered": true},
+        "schema": "default", "receivedAt": "2026-11-22T10:00:00.000Z", "data": {"name": "light", "value": 21},
+        "security": {"confidentiality": 1.0, "integrity": 1.0, "privacy": 1.0, "authentication": 1.0},
+        "quality": {"accuracy": 1.0, "precision": 1.0, "timeliness": 1.0, "completeness": 1.0},
+    });
+    let mut question = json!({"reader": "alice", "topic": "data/lamp1/light", "item": item});
+    let answer = |question: &Value| aups.admin("POST", "/v1/explain", &question.to_string()).json()["answer"].clone();
+    assert_eq!(answer(&question), "allow", "the server knows the labels of the source");
+    aups.ok(&["source", "set", "lamp1", "--no-labels"]);
+    assert_eq!(answer(&question), "deny");
+    question["marks"] = json!({"labels": ["lobby"]});
+    assert_eq!(answer(&question), "allow");
+    said(&aups.run(&["source", "set", "lamp1"]), 2);
+    said(&aups.run(&["source", "set", "lamp2", "--label", "x"]), 1);
+}

@@ -55,8 +55,8 @@ async fn explain(State(admin): State<Admin>, request: Request) -> Result<Json<Va
         (Some(filter), None) => judge(&pdp, &reader.principal, filter),
         (None, Some(topic)) => {
             let (topic, context) = (topic.clone(), question.context()?);
-            let marks = question.marks.unwrap_or_default();
             let item = question.item;
+            let marks = question.marks.or_else(|| marks_of(&admin, item.as_ref()?)).unwrap_or_default();
             blocking(move || {
                 let known = item.as_ref().map(|item| (item, &marks));
                 json!(pdp.explain(&reader.principal, &topic, known, &context))
@@ -66,6 +66,12 @@ async fn explain(State(admin): State<Admin>, request: Request) -> Result<Json<Va
         _ => return Err(malformed("ask about a `topic` or about a `filter`, one of them", "topic")),
     };
     Ok(Json(answer))
+}
+
+/// What the administrator says of the source of an item.
+fn marks_of(admin: &Admin, item: &Item) -> Option<Marks> {
+    let source = item.source.registered.then(|| item.source.node_id.parse().ok()).flatten();
+    Some(admin.sources.get(&source?)?.marks.clone())
 }
 
 fn judge(pdp: &Pdp, who: &Principal, filter: &Filter) -> Value {

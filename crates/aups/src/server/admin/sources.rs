@@ -1,34 +1,40 @@
 //! `/v1/sources`: the things that send, and the claim tokens by which they register.
 
-use super::{Admin, name};
+use super::{Admin, name, read_json};
 use crate::server::{audit::Note, http::Refused};
-use aups_core::{NodeId, Problem};
-use aups_nos::sources::{INVITE_LIFE, SourceRecord};
+use aups_core::{Marks, NodeId, Problem};
+use aups_nos::sources::{INVITE_LIFE, SourceRecord, SourcesError};
 use axum::{
     Extension, Json, Router,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::StatusCode,
-    routing::{delete, get, post},
+    routing::{get, patch, post},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn router() -> Router<Admin> {
     Router::new()
         .route("/v1/sources", get(list))
         .route("/v1/sources/invite", post(invite))
-        .route("/v1/sources/{node}", delete(remove))
+        .route("/v1/sources/{node}", patch(mark).delete(remove))
+}
+
+/// A source as the administrator sees it.
+fn view(source: &SourceRecord) -> Value {
+    json!({
+        "nodeId": source.node_id,
+        "nodeType": source.node_type,
+        "communicationMode": source.communication_mode,
+        "credentialId": source.credential_id,
+        "registeredAt": source.registered_at,
+        "labels": source.marks.labels,
+        "tags": source.marks.tags,
+    })
 }
 
 async fn list(State(admin): State<Admin>) -> Json<Value> {
-    let view = |source: &SourceRecord| {
-        json!({
-            "nodeId": source.node_id,
-            "nodeType": source.node_type,
-            "communicationMode": source.communication_mode,
-            "credentialId": source.credential_id,
-            "registeredAt": source.registered_at,
-        })
-    };
     Json(json!({ "items": admin.sources.list().iter().map(|source| view(source)).collect::<Vec<_>>() }))
 }
 
@@ -43,6 +49,42 @@ async fn invite(
     Ok((StatusCode::CREATED, Json(body)))
 }
 
+/// What is not named stays; what is, is replaced as a whole.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    labels: Option<BTreeSet<String>>,
+    tags: Option<BTreeMap<String, String>>,
+}
+
+async fn mark(
+    State(admin): State<Admin>,
+    Extension(note): Extension<Note>,
+    Path(node): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, Refused> {
+    let node: NodeId = name(&node)?;
+    let Change { labels, tags } = read_json(request).await?;
+    let Marks { labels: old_labels, tags: old_tags } =
+        admin.sources.get(&node).ok_or_else(|| unknown(&node))?.marks.clone();
+    let marks = Marks { labels: labels.unwrap_or(old_labels), tags: tags.unwrap_or(old_tags) };
+    let marked = admin.sources.mark(&node, marks).await.map_err(|error| match error {
+        SourcesError::Marks => {
+            Refused::from(Problem::new(400, "malformed-marks", "Malformed labels or tags", error.to_string()))
+        }
+        error => Refused::from(super::storage_problem(&error)),
+    })?;
+    let marked = marked.ok_or_else(|| unknown(&node))?;
+    note.add("nodeId", &node);
+    note.add("labels", &marked.marks.labels);
+    note.add("tags", &marked.marks.tags);
+    Ok(Json(view(&marked)))
+}
+
+fn unknown(node: &NodeId) -> Refused {
+    Refused::from(Problem::new(404, "unknown", "Not registered", format!("no source is called `{node}`")))
+}
+
 async fn remove(
     State(admin): State<Admin>,
     Extension(note): Extension<Note>,
@@ -54,6 +96,6 @@ async fn remove(
         note.add("nodeId", &node);
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Refused::from(Problem::new(404, "unknown", "Not registered", format!("no source is called `{node}`"))))
+        Err(unknown(&node))
     }
 }
