@@ -1,5 +1,5 @@
 //! What is said on another topic about an item, because a policy that lets it be read says so
-//! (`@obligation("notify:alerts/hot")`): event, condition and action, as SecKit's rules have it.
+//! (`@obligation("notify:alerts/hot")`): event, condition and action, as the rules of `SecKit` have it.
 
 use crate::accept::Entry;
 use aups_core::{

@@ -121,11 +121,11 @@ impl Sealer {
     /// Seals. About 1 µs, 8 µs more with a signature; asks the KTM once per batch and scope.
     pub(crate) async fn seal(&mut self, permitted: &Permitted<'_>) -> Result<Sealed, NotPermitted> {
         let scope = permitted.scope();
-        let plaintext = match scope.obligations.redact.is_empty() {
-            true => Cow::Borrowed(&*permitted.entry().json),
-            false => {
-                redacted(&permitted.entry().item, &scope.obligations.redact).map(Cow::Owned).map_err(unsealable)?
-            }
+        let plaintext = if scope.obligations.redact.is_empty() {
+            Cow::Borrowed(&*permitted.entry().json)
+        } else {
+            let redacted = redacted(&permitted.entry().item, &scope.obligations.redact);
+            Cow::Owned(redacted.map_err(|error| unsealable(&error))?)
         };
         // Again after an expiry that fell between asking and sealing, and again in a new session.
         for _ in 0..4 {
@@ -137,7 +137,7 @@ impl Sealer {
                 Ok(sealed) => return Ok(sealed),
                 Err(SealError::OutsideValidity { .. }) => self.ask_again(scope),
                 Err(SealError::Exhausted) => self.renew_session().await?,
-                Err(error) => return Err(unsealable(error)),
+                Err(error) => return Err(unsealable(&error)),
             }
         }
         Err(NotPermitted::Ktm(KtmError::Clock))
@@ -247,7 +247,7 @@ impl Sealer {
     }
 }
 
-fn unsealable(error: impl ToString) -> NotPermitted {
+fn unsealable(error: &dyn std::error::Error) -> NotPermitted {
     NotPermitted::Withheld(Withheld::Unsealable(error.to_string()))
 }
 

@@ -147,7 +147,9 @@ impl From<RegistryError> for Refused {
                 format!("{detail}; add it first: aups group add NAME"),
             )
             .member("groups"),
-            RegistryError::Unknown { .. } => Problem::new(404, "unknown", "Not registered", detail),
+            RegistryError::Unknown { .. } | RegistryError::NotBeneath { .. } => {
+                Problem::new(404, "unknown", "Not registered", detail)
+            }
             RegistryError::GroupCycle { .. } => Problem::new(409, "group-cycle", "Group would hold itself", detail),
             RegistryError::GroupInUse { .. } => Problem::new(409, "group-in-use", "Group is in use", detail),
             RegistryError::Attributes(_) | RegistryError::Attribute(_) => {
@@ -155,7 +157,6 @@ impl From<RegistryError> for Refused {
             }
             RegistryError::Full => Problem::new(409, "registry-full", "Too many readers", detail),
             RegistryError::Token => Problem::new(401, "enrolment-token", "Enrolment refused", detail),
-            RegistryError::NotBeneath { .. } => Problem::new(404, "unknown", "Not registered", detail),
             RegistryError::Store(_)
             | RegistryError::Ktm(_)
             | RegistryError::Orphan { .. }

@@ -558,14 +558,18 @@ impl State {
         let users = self.readers.values().filter(|entry| entry.record.app.as_ref() == Some(&record.sub));
         let users: Vec<ReaderRecord> = users.map(|entry| entry.record.clone()).collect();
         self.insert(record);
-        users.into_iter().for_each(|user| self.insert(user));
+        for user in users {
+            self.insert(user);
+        }
     }
 
     /// After a change of groups: every reader's closure anew, apps before their users.
     fn rebuild(&mut self) {
         let mut records: Vec<ReaderRecord> = self.readers.values().map(|entry| entry.record.clone()).collect();
         records.sort_by_key(|record| record.app.is_some());
-        records.into_iter().for_each(|record| self.insert(record));
+        for record in records {
+            self.insert(record);
+        }
     }
 
     /// Lets readers get no keys for a while, or again.

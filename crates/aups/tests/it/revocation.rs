@@ -448,7 +448,9 @@ fn a_kill_leaves_either_the_right_or_new_keys_everywhere() {
     aups.apply(&LOST_TOGETHER.iter().enumerate().map(policy).collect::<String>());
     aups.ok(&["user", "add", "alice", "--attr", "roles=meteorologist", "--attr", "clearance=9"]);
     let credentials: Vec<String> = ["a", "b", "c"].iter().map(|node| aups.source(node)).collect();
-    credentials.iter().for_each(|credential| assert_eq!(aups.send(credential, "1").status, 202));
+    for credential in &credentials {
+        assert_eq!(aups.send(credential, "1").status, 202);
+    }
     let mut before = bumps(&aups, LOST_TOGETHER.len());
     let (role, no_role) = (r#"{"attrs":{"roles":["meteorologist"]}}"#, r#"{"attrs":{"roles":[]}}"#);
     let change = |aups: &Aups, body: &str| aups.admin("PATCH", "/v1/users/alice", body).status == 200;
@@ -456,7 +458,9 @@ fn a_kill_leaves_either_the_right_or_new_keys_everywhere() {
     assert!(change(&aups, no_role));
     let takes = started.elapsed();
     assert!(change(&aups, role));
-    before.values_mut().for_each(|bump| *bump += 1);
+    for bump in before.values_mut() {
+        *bump += 1;
+    }
     let mut lost = 0;
     for kill in 0..KILLS {
         let answered = AtomicBool::new(false);

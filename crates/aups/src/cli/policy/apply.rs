@@ -48,9 +48,10 @@ impl Apply {
         if self.dry_run {
             return compare::print(&compare::ask(&text, admin).await?);
         }
-        let scopes = match self.retroactive {
-            true => retroactive::superseded(&compare::ask(&text, admin).await?, admin).await?,
-            false => Vec::new(),
+        let scopes = if self.retroactive {
+            retroactive::superseded(&compare::ask(&text, admin).await?, admin).await?
+        } else {
+            Vec::new()
         };
         if !scopes.is_empty() {
             retroactive::confirm(&scopes, self.yes)?;

@@ -8,6 +8,7 @@ use crate::cli::{
     failure::Failure,
     terminal::{self, Stream, counted},
 };
+use aups_core::Topic;
 use aups_policy::{Change, Diff};
 use serde::Deserialize;
 use std::{
@@ -22,7 +23,8 @@ const TOPICS_SHOWN_MAX: usize = 5;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Scope {
-    scope: String,
+    #[serde(rename = "scope")]
+    id: String,
     atb: String,
     topics: Vec<String>,
     topic_count: usize,
@@ -35,7 +37,7 @@ pub(super) async fn superseded(diff: &Diff, admin: &Admin) -> Result<Vec<Scope>,
         let error = "so many readers and topics are concerned that they are not all listed; nothing was changed";
         return Err(Failure::failed(error).help("apply without --retroactive, then destroy scopes of GET /v1/scopes"));
     }
-    let topics: BTreeSet<&str> = losing().flat_map(|entry| &entry.topics).map(|topic| topic.as_str()).collect();
+    let topics: BTreeSet<&str> = losing().flat_map(|entry| &entry.topics).map(Topic::as_str).collect();
     let scopes: Vec<Scope> = admin.list("/v1/scopes").await?;
     // Of a scope with more topics than are listed nobody can say that it is not concerned.
     let concerned = |scope: &Scope| {
@@ -68,7 +70,7 @@ pub(super) fn confirm(scopes: &[Scope], yes: bool) -> Result<(), Failure> {
 /// Destroys their keys.
 pub(super) async fn destroy(scopes: &[Scope], admin: &Admin) -> Result<(), Failure> {
     for scope in scopes {
-        admin.delete(&format!("/v1/scopes/{}", scope.scope)).await?;
+        admin.delete(&format!("/v1/scopes/{}", scope.id)).await?;
     }
     terminal::line(&format!("destroyed the keys of {}", counted(scopes.len(), "scope", "scopes")))
 }
