@@ -68,7 +68,7 @@ Examples:
   aups up --data-dir /var/lib/aups --durability disk
   aups up --http 127.0.0.1:0 --mqtt 127.0.0.1:0   free ports: see the ready line
   aups up --broker mqtt://127.0.0.1:1884          publish to a Mosquitto
-  aups up --retain 'data/#'                       the last values, to all who come
+  aups up --retain 'data/#'                       values for late subscribers
   AUPS_LOG=debug aups up --log-format json";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
