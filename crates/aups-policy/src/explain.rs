@@ -297,15 +297,7 @@ impl Question<'_> {
                 guard = Some(guard.map_or_else(|| condition.clone(), |guard| and(guard, condition.clone())));
             }
         }
-        let whole = || {
-            demanded.iter().scan(None, |all: &mut Option<Expr>, condition| {
-                let next = all.take().map_or_else(|| condition.clone(), |all| and(all, condition.clone()));
-                all.replace(next.clone());
-                Some(next)
-            })
-        };
-        // Where a condition is valid only behind all those before it, they are evaluated with it.
-        self.evaluate(guarded).or_else(|_| self.evaluate(whole().collect()))
+        self.evaluate(guarded)
     }
 
     fn evaluate(&self, conditions: Vec<Expr>) -> Result<Vec<Expr>, Failure> {

@@ -1,8 +1,10 @@
 use super::*;
+use crate::{AttributeType, SchemaExtension};
 use crate::{
-    fixtures::{With, app, pdp, user},
+    fixtures::{REALM, With, app, pdp, user},
     generated::{grid, policy, readers, requests},
 };
+use aups_core::AttributeValue;
 use proptest::{prelude::*, sample::subsequence};
 
 fn topics(names: &[&str]) -> Vec<Topic> {
@@ -64,6 +66,31 @@ fn what_is_only_written_otherwise_is_no_change() {
     let least =
         pdp(r#"permit(principal, action, resource) when { resource.quality.accuracy.greaterThan(decimal("0.79")) };"#);
     assert!(diff(&above, &least, &[user("alice")], &topics(&["a"])).is_empty());
+}
+
+#[test]
+fn readers_that_policies_name_are_told_apart() {
+    let before = pdp("");
+    let after = pdp(r#"permit(principal, action, resource) when { principal == User::"bob" };
+        permit(principal == App::"bob", action, resource);"#);
+    let readers = [user("alice"), user("bob"), app("alice"), app("bob")];
+    let found = diff(&before, &after, &readers, &topics(&["a"]));
+    let named: Vec<_> = found.entries.iter().map(|entry| (entry.kind, entry.reader.as_str())).collect();
+    assert_eq!(named, [(ReaderKind::User, "bob"), (ReaderKind::App, "bob")]);
+}
+
+#[test]
+fn a_set_under_another_schema_is_compared_as_a_whole() {
+    let under = |site: AttributeType| {
+        let extension = SchemaExtension { reader: [("site".to_owned(), site)].into(), ..SchemaExtension::default() };
+        let schema = Schema::extended(&extension).unwrap();
+        let source = "permit(principal, action, resource) when { principal has site };";
+        Pdp::new(REALM, PolicySet::parse_in(&schema, source, "policies").unwrap())
+    };
+    let mut alice = user("alice");
+    alice.attributes.further.insert("site".to_owned(), AttributeValue::Text("north".to_owned()));
+    let found = diff(&under(AttributeType::String), &under(AttributeType::Long), &[alice], &topics(&["a"]));
+    assert_eq!(found.entries.iter().map(|entry| entry.change).collect::<Vec<_>>(), [Change::Loses]);
 }
 
 #[test]

@@ -64,6 +64,54 @@ fn a_user_of_an_app_reads_what_both_may_and_is_told_so() {
 }
 
 #[test]
+fn if_nothing_of_the_request_is_known_it_may_be_any() {
+    let pdp = pdp(r#"@id("inside") permit(principal, action, resource)
+        when { context has address && context.address.isInRange(ip("10.0.0.0/8")) };"#);
+    let topic = "a".parse().unwrap();
+    let explain = |context: &RequestContext| pdp.explain(&user("alice"), &topic, None, context);
+    let told = explain(&RequestContext::default());
+    assert_eq!((told.answer, of(&told, "inside").says), (Answer::Depends, Says::Depends));
+    assert_eq!(of(&told, "inside").needed, ["the address of the request is in 10.0.0.0/8"]);
+    let from = |address: &str| RequestContext { at: None, address: Some(address.parse().unwrap()) };
+    assert_eq!(explain(&from("10.1.2.3")).answer, Answer::Allow);
+    let told = explain(&from("11.1.2.3"));
+    assert_eq!(told.answer, Answer::Deny);
+    assert_eq!(of(&told, "inside").why, ["the address of the request is in 10.0.0.0/8 (the request is from 11.1.2.3)"]);
+}
+
+#[test]
+fn what_decides_comes_first_and_then_what_comes_nearest() {
+    let others = (0..12).map(|n| format!("@id(\"other{n}\") permit(principal, action, resource in Topic::\"t{n}\");"));
+    let policies = others.collect::<Vec<_>>().join("\n")
+        + r#"@id("two") permit(principal in Group::"g", action, resource) when { principal.org == "o" };
+        @id("one") permit(principal in Group::"g", action, resource);
+        @id("far") forbid(principal, action, resource) when { principal.clearance > 5 };
+        @id("yes") permit(principal, action, resource in Topic::"a");
+        @id("no") forbid(principal, action, resource) when { principal.clearance < 5 };"#;
+    let told = pdp(&policies).explain(&user("alice"), &"a".parse().unwrap(), None, &RequestContext::default());
+    let names: Vec<&str> = told.policies.iter().map(|says| says.name.as_str()).collect();
+    assert_eq!(names[..5], ["no", "yes", "one", "two", "other0"]);
+    assert_eq!((names.len(), told.policies_left_out), (2 + EXPLAINED_MAX, 5));
+}
+
+#[test]
+fn a_condition_that_is_valid_only_behind_another_is_explained() {
+    let pdp = pdp(r#"@id("p") permit(principal, action, resource)
+        when { principal is App && principal == App::"panel" && resource.source.registered };"#);
+    let topic = "a".parse().unwrap();
+    let says = |who: &Principal| {
+        let told = pdp.explain(who, &topic, None, &RequestContext::default());
+        (of(&told, "p").says, of(&told, "p").why.clone())
+    };
+    assert_eq!(says(&app("panel")), (Says::Depends, vec!["the source is registered".to_owned()]));
+    let not = |text: &str| format!("{text} (alice is a user, in no group)");
+    assert_eq!(
+        says(&user("alice")),
+        (Says::DoesNotApply, vec![not("the reader is an app"), not("the reader is app panel")])
+    );
+}
+
+#[test]
 fn an_explanation_comes_back_from_json() {
     let told = explain(&user("alice").role("meteorologist"), "greensboro/s1", None);
     let json = serde_json::to_value(&told).unwrap();
