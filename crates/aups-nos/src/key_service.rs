@@ -284,14 +284,14 @@ impl KeyService {
         let readable = self.readable(pdp, who);
         let named: Vec<_> = readable.iter().take(FILTERS_NAMED_MAX).map(|filter| format!("`{filter}`")).collect();
         let instead = match readable.len().saturating_sub(named.len()) {
-            _ if named.is_empty() => "nothing".to_owned(),
-            0 => named.join(", "),
-            more => format!("{} and {more} more", named.join(", ")),
+            _ if named.is_empty() => "nothing else either".to_owned(),
+            0 => format!("only {}", named.join(", ")),
+            more => format!("only {} and {more} more", named.join(", ")),
         };
         // The administrator puts it into a shell, where a quotation mark in a name would end the argument.
         let quoted = filter.as_str().replace('\'', r"'\''");
         let reason = format!(
-            "the policies do not let {sub} subscribe all that `{filter}` covers, but {instead}; the administrator sees why \
+            "the policies do not let {sub} subscribe all that `{filter}` covers: {instead}; the administrator sees why \
              with: aups policy explain --reader {sub} --filter '{quoted}'"
         );
         (false, reason)
