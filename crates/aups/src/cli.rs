@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "doc comments of arguments are help texts, which show backticks as they are")]
 
 mod audit;
+mod bench;
 mod demo;
 mod enrol;
 mod group;
@@ -71,6 +72,7 @@ enum Command {
     Topics(topics::Topics),
     Sub(sub::Sub),
     Send(send::Send),
+    Bench(bench::Bench),
 }
 
 /// Reads the command line, does what it says, and tells a failure on standard error.
@@ -103,6 +105,7 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
             Command::Topics(topics) => topics.run().await,
             Command::Sub(sub) => sub.run().await,
             Command::Send(send) => send.run(&server).await,
+            Command::Bench(bench) => bench.run().await,
         }
     });
     // A read of standard input cannot be cancelled: do not wait for its thread.

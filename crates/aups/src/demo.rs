@@ -2,7 +2,6 @@
 
 mod audience;
 mod board;
-mod latency;
 mod screen;
 mod sensor;
 mod station;

@@ -1,7 +1,10 @@
 //! `aups`: every role of AUPS in one program, and the command line to them.
 
+mod bench;
 mod cli;
 mod demo;
+mod instance;
+mod latency;
 mod server;
 mod settings;
 mod source;

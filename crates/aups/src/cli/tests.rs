@@ -66,6 +66,9 @@ fn what_cannot_be_meant_is_wrong_usage() {
         (&["enrol", "--token", "nonsense", "--out", "a.json"], ErrorKind::ValueValidation),
         (&["up", "--http", "8080"], ErrorKind::ValueValidation),
         (&["up", "--durability", "paper"], ErrorKind::InvalidValue),
+        (&["bench"], ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+        (&["bench", "revocation", "--revocations", "0"], ErrorKind::ValueValidation),
+        (&["bench", "revocation", "--readers", "2"], ErrorKind::ValueValidation),
         (&["nos"], ErrorKind::InvalidSubcommand),
     ] {
         assert_eq!(parse(arguments).unwrap_err().kind(), kind, "{arguments:?}");

@@ -1,10 +1,10 @@
 //! What has happened so far: what was sent, and what each reader could make of it.
 
 use super::{
-    latency::{Latencies, in_words},
     station::{OPERATOR, topics},
     weather::SENSORS,
 };
+use crate::latency::{Latencies, in_words};
 use aups_core::{Item, Score, Topic};
 use std::{
     fmt::Write as _,

@@ -2,24 +2,16 @@
 
 use super::weather::{QUANTITIES, SENSORS};
 use crate::{
-    cli::{
-        admin::{self, Admin, Token},
-        failure::Failure,
-        http::{self, at},
-    },
-    server::{self, Server},
+    cli::failure::Failure,
+    instance::Instance,
     settings::{Durability, ServerSettings},
     source::Source,
 };
-use anyhow::Context as _;
 use aups_client::{Reader, ReaderOptions, enrol};
-use aups_envelope::{enrol::EnrolmentToken, kem::Kem};
+use aups_envelope::kem::Kem;
 use aups_nos::{NosConfig, topic::Topics};
-use reqwest::{Method, Url};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use std::net::Ipv4Addr;
-use tempfile::TempDir;
+use serde_json::json;
 
 /// Who may read what.
 const POLICIES: &str = include_str!("station.cedar");
@@ -52,23 +44,13 @@ pub(super) const READERS: [Part; 4] = [
     Part { name: "guest", kind: "users", role: None, may: "nobody in particular: nothing (but the station's notices)" },
 ];
 
-/// A private instance in a directory of its own, which goes with it.
-pub(super) struct Station {
-    server: Server,
-    url: Url,
-    admin: Admin,
-    dir: TempDir,
-}
+/// The weather station: a private instance, its sensors and its readers.
+pub(super) struct Station(Instance);
 
 /// A reader, connected and subscribed.
 pub(super) struct Subscribed {
     pub(super) name: &'static str,
     pub(super) reader: Reader,
-}
-
-#[derive(Deserialize)]
-struct Registered {
-    credential: String,
 }
 
 #[derive(Deserialize)]
@@ -79,37 +61,21 @@ struct Key {
 impl Station {
     /// Starts every role and applies the policies.
     pub(super) async fn open() -> Result<Self, Failure> {
-        let dir =
-            tempfile::Builder::new().prefix("aups-demo-").tempdir().context("cannot make a temporary directory")?;
-        let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let topics =
             Topics::new("greensboro/{nodeId}/{name}", "unregistered/{nodeId}/{name}").map_err(anyhow::Error::from)?;
-        let server = server::start(ServerSettings {
-            data_dir: dir.path().to_owned(),
-            http: any_port,
-            mqtt: any_port,
+        let settings = ServerSettings {
             durability: Durability::Memory,
             nos: NosConfig { topics, ..NosConfig::default() },
             ..ServerSettings::default()
-        })
-        .await?;
-        let url: Url = format!("http://{}", server.http_addr()).parse().context("the server's own address")?;
-        let admin = Admin::new(url.clone(), admin::read_token(server.admin_token_file())?)?;
-        let _: Value = admin.put_text("/v1/policies", POLICIES.to_owned()).await?;
-        Ok(Self { server, url, admin, dir })
+        };
+        Ok(Self(Instance::open(settings, POLICIES.to_owned()).await?))
     }
 
     /// `sensor1` to `sensor6` register, in the order of the file's columns.
     pub(super) async fn register_sensors(&self) -> Result<Vec<Source>, Failure> {
-        let http = http::client(&self.url)?;
         let mut sensors = Vec::with_capacity(SENSORS);
         for node_id in (0..SENSORS).map(node_id) {
-            let body = json!({ "NodeId": node_id, "NodeType": "sensor", "CommunicationMode": "discrete" });
-            let request = http.post(at(&self.url, "/registration")).json(&body);
-            let answer = request.send().await.map_err(|error| http::unanswered(&self.url, &error))?;
-            let body = http::body(&self.url, answer).await?;
-            let Registered { credential } = serde_json::from_slice(&body).context("the answer to a registration")?;
-            sensors.push(Source::new(self.url.clone(), Some(credential))?);
+            sensors.push(self.0.register_sensor(&node_id).await?);
         }
         Ok(sensors)
     }
@@ -119,9 +85,8 @@ impl Station {
         let mut readers = Vec::with_capacity(READERS.len());
         for Part { name, kind, role, .. } in READERS {
             let new = json!({ "sub": name, "attrs": { "roles": role.as_slice() } });
-            let Token { token } = self.admin.send_json(Method::POST, &format!("/v1/{kind}"), &new).await?;
-            let token: EnrolmentToken = token.parse().context("the enrolment token")?;
-            let identity = enrol(self.url.as_str(), &token, Kem::XWing).await?;
+            let token = self.0.register_reader(kind, &new).await?;
+            let identity = enrol(self.0.url().as_str(), &token, Kem::XWing).await?;
             let reader = Reader::connect(identity, ReaderOptions::default()).await?;
             reader.subscribe(&[FILTER]).await?;
             readers.push(Subscribed { name, reader });
@@ -131,15 +96,13 @@ impl Station {
 
     /// How many keys have been sealed with.
     pub(super) async fn keys_used(&self) -> Result<usize, Failure> {
-        let keys: Vec<Key> = self.admin.list("/v1/keys/list").await?;
+        let keys: Vec<Key> = self.0.admin().list("/v1/keys/list").await?;
         Ok(keys.iter().filter(|key| key.state != "pre-activation").count())
     }
 
     /// Stops every role and removes the directory.
     pub(super) async fn close(self) -> Result<(), Failure> {
-        self.server.stop().await?;
-        self.dir.close().context("cannot remove the temporary directory")?;
-        Ok(())
+        self.0.close().await
     }
 }
 

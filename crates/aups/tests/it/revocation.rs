@@ -430,6 +430,30 @@ fn a_new_enrolment_and_a_lost_device_leave_nothing_behind() {
     Hoarder::with(&realm.aups, "third").must_open(&realm.aups, &message);
 }
 
+/// The measurement finds what it is to find out, here with few revocations.
+#[test]
+fn the_bench_sees_readers_shut_out_while_a_broker_delivers_or_not() {
+    let mosquitto = Mosquitto::start();
+    let url = format!("mqtt://127.0.0.1:{}", mosquitto.port);
+    for (broker, delivers) in [(&[][..], false), (&["--broker", &url][..], true)] {
+        let args =
+            ["bench", "revocation", "--revocations", "7", "--readers", "4", "--scopes", "3", "--topics", "5", "--json"];
+        let (code, report, errors) = run(Command::new(env!("CARGO_BIN_EXE_aups")).args(args).args(broker));
+        let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{report}{errors}"));
+        let count = |member: &str| report[member].as_u64().unwrap_or_else(|| panic!("{member}: {report}"));
+        assert_eq!((count("revocations"), count("bumps"), count("bumpsForNothing")), (7, 7, 0));
+        assert_eq!(report["ways"], serde_json::json!({ "attribute": 3, "group": 2, "removal": 2 }));
+        assert!(count("triedAfter") > 0, "{report}");
+        assert_eq!((count("openedAfter"), count("keysGivenAfter")), (0, 0));
+        assert_eq!(count("deliveredAfter") > 0, delivers, "{report}");
+        assert_eq!(count("itemsOpenedByKeeper"), count("itemsPublished"));
+        // How long it takes is this machine's affair; but what is measured must show.
+        let slowest = report["shutOutMillis"]["p99"].as_f64().unwrap();
+        assert!(slowest > 0.0 && report["answeredMillis"]["max"].as_f64().unwrap() > 0.0);
+        assert_eq!(code, Some(i32::from(slowest >= 1_000.0)), "{errors}");
+    }
+}
+
 /// How often the server is killed while it takes a right away.
 const KILLS: u32 = 8;
 

@@ -1,10 +1,10 @@
-//! How long readings were on their way.
+//! How long things took.
 
 use std::time::Duration;
 
 /// Durations, of which quantiles are asked.
 #[derive(Debug, Default)]
-pub(super) struct Latencies(Vec<Duration>);
+pub(crate) struct Latencies(Vec<Duration>);
 
 impl Extend<Duration> for Latencies {
     fn extend<I: IntoIterator<Item = Duration>>(&mut self, latencies: I) {
@@ -14,7 +14,7 @@ impl Extend<Duration> for Latencies {
 
 impl Latencies {
     /// The least latency that so many per cent do not exceed (nearest rank); nothing if nothing was noted.
-    pub(super) fn percentile(&self, percent: usize) -> Option<Duration> {
+    pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let rank = (sorted.len() * percent).div_ceil(100).max(1);
@@ -23,7 +23,7 @@ impl Latencies {
 }
 
 /// Three digits in the unit that suits: `640 µs`, `1.52 ms`, `2.30 s`.
-pub(super) fn in_words(latency: Duration) -> String {
+pub(crate) fn in_words(latency: Duration) -> String {
     let micros = latency.as_secs_f64() * 1e6;
     let (value, unit) = match micros {
         ..1e3 => return format!("{micros:.0} µs"),
