@@ -175,7 +175,7 @@ fn values_of(variable: &Variable, tests: &[&Expr]) -> Option<Vec<Value>> {
             Some(around(&literals.numbers).map(|n| Some(RestrictedExpression::new_decimal(decimal(n)))).collect())
         }
         [Kind::Number] => Some(around(&literals.numbers).map(|n| Some(RestrictedExpression::new_long(n))).collect()),
-        [Kind::Instant] => Some(literals.instants()),
+        [Kind::Moment] => Some(literals.instants()),
         [Kind::Address] => {
             let ip = |address: IpAddr| Some(RestrictedExpression::new_ip(address.to_string()));
             Some(literals.addresses.iter().copied().map(ip).collect())
@@ -204,7 +204,7 @@ enum Kind {
     Texts,
     Decimal,
     Number,
-    Instant,
+    Moment,
     Address,
 }
 
@@ -237,7 +237,7 @@ impl Kind {
         };
         let literal = Self::of_literal(literal)?;
         if is_part_of_instant(of, variable) {
-            return (literal == Self::Instant && is_comparison(op)).then_some(Self::Instant);
+            return (literal == Self::Moment && is_comparison(op)).then_some(Self::Moment);
         }
         let backwards = std::ptr::eq(of, right);
         match (op, literal) {
@@ -258,7 +258,7 @@ impl Kind {
             Expr::Set(members) => members.iter().all(|member| text(member).is_some()).then_some(Self::Texts),
             Expr::UnaryOp { op: UnaryOp::Decimal, expr } => number(text(expr)?).map(|_| Self::Decimal),
             Expr::UnaryOp { op: UnaryOp::Ip, expr } => network(text(expr)?).map(|_| Self::Address),
-            _ => instant(expr).or_else(|| duration(expr)).map(|_| Self::Instant),
+            _ => instant(expr).or_else(|| duration(expr)).map(|_| Self::Moment),
         }
     }
 }

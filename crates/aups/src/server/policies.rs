@@ -52,6 +52,11 @@ pub(crate) enum PolicyAdminError {
     #[error("the stored record `{key}` cannot be read; restore a backup")]
     Corrupt { key: String },
     #[error(
+        "this data folder was made by an earlier program, whose policies this one cannot read: save them there \
+         (`aups policy show`) and begin in an empty folder"
+    )]
+    Older,
+    #[error(
         "this program refuses the active policies, version {number}, which another one took: {first}; start the program \
          that took them and apply a set that both take"
     )]
@@ -348,6 +353,8 @@ fn first(now: UnixMillis) -> Version {
 
 async fn head(store: &dyn Store) -> Result<u64, PolicyAdminError> {
     match store.get(HEAD_KEY).await? {
+        // The first form had the versions where the other records are now. To begin with no policies would be silent.
+        None if !store.list("policy/0").await?.0.is_empty() => Err(PolicyAdminError::Older),
         None => Ok(0),
         Some(value) => record::<Head>(HEAD_KEY, &value).map(|head| head.version),
     }

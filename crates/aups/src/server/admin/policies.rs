@@ -207,9 +207,10 @@ impl From<PolicyAdminError> for Refused {
             PolicyAdminError::Comment => {
                 Problem::new(400, "malformed-comment", "Malformed comment", detail).member("comment")
             }
-            PolicyAdminError::Store(_) | PolicyAdminError::Corrupt { .. } | PolicyAdminError::Inadmissible { .. } => {
-                super::storage_problem(&error)
-            }
+            PolicyAdminError::Store(_)
+            | PolicyAdminError::Corrupt { .. }
+            | PolicyAdminError::Older
+            | PolicyAdminError::Inadmissible { .. } => super::storage_problem(&error),
         })
     }
 }

@@ -138,3 +138,10 @@ async fn a_stored_version_that_is_refused_stops_the_start() {
     realm.store.delete_if(&version_key(1), Expect::Any).await.unwrap();
     assert!(matches!(open(&realm.store, &realm.clock).await.unwrap_err(), PolicyAdminError::Corrupt { .. }));
 }
+
+#[tokio::test]
+async fn policies_of_the_first_form_are_not_passed_over() {
+    let (store, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::at(UnixMillis(1_000))));
+    store.put_if("policy/0000000001", "{}".into(), Expect::Any).await.unwrap();
+    assert!(matches!(open(&store, &clock).await.unwrap_err(), PolicyAdminError::Older));
+}
