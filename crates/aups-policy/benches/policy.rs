@@ -25,7 +25,8 @@ enum Roles {
 fn policies(count: usize, roles: Roles) -> String {
     let mut source = String::new();
     for n in 0..count {
-        let head = format!("(principal, action == Action::\"receive\", resource in Topic::\"t{}\")", n / 10 % 100);
+        let head =
+            format!("(principal, action == Action::\"receive\", resource in Topic::\"t{}\")", (n + n / 100) % 100);
         let role = match roles {
             Roles::Seven => n % 7,
             Roles::OneEach => n,
