@@ -5,6 +5,7 @@
 //! signature: size, form, freshness, rate by address, reader known and signature, realm, rate by reader, jti, policy, seal.
 
 use crate::{
+    bounded_log::BoundedLog,
     config::KeyServiceLimits,
     problem::Refusal,
     rate::{Buckets, sender_network},
@@ -14,7 +15,7 @@ use crate::{
     },
 };
 use aups_core::{
-    Clock, Filter, KeyId, NosId, Principal, Problem, RealmId, Sub, UnixMillis,
+    Clock, Filter, KeyId, NosId, Principal, Problem, RealmId, ScopeId, ScopeSpec, Sub, UnixMillis,
     limits::{KEY_REQUEST_BYTES_MAX, REQUEST_AGE_MAX},
 };
 use aups_envelope::{
@@ -37,7 +38,7 @@ use axum::{
 };
 use serde::Deserialize;
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -52,6 +53,10 @@ const CHALLENGE_LIFE: Duration = REQUEST_AGE_MAX;
 /// How long a `jti` is remembered at least: an `iat` may lie ahead as far as behind.
 const JTI_LIFE: Duration = Duration::from_secs(2 * REQUEST_AGE_MAX.as_secs() + 1);
 
+/// That a residual cannot be evaluated is logged once in so long, for each scope.
+const FAILURES_LOGGED_EVERY: Duration = Duration::from_mins(1);
+/// Most scopes for which it is remembered when that was; beyond, all are forgotten.
+const FAILURES_REMEMBERED_MAX: usize = 1_024;
 /// Most filters that the answer to a refused one names instead.
 const FILTERS_NAMED_MAX: usize = 5;
 
@@ -97,6 +102,7 @@ pub(crate) struct KeyService {
     /// First levels of topics on which something may be published.
     first_levels: Vec<String>,
     residuals: Arc<Residuals>,
+    failures: Mutex<HashMap<ScopeId, BoundedLog>>,
     clock: Arc<dyn Clock>,
     challenges: ChallengeKey,
     by_address: Buckets<IpAddr>,
@@ -161,6 +167,7 @@ impl KeyService {
             policies,
             first_levels,
             residuals,
+            failures: Mutex::default(),
             clock,
             challenges: ChallengeKey::generate(),
             by_address: Buckets::new(limits.address_rate),
@@ -227,7 +234,7 @@ impl KeyService {
         let mut grants = Grants { publishers: self.ktm.publishers().await?, ..Grants::default() };
         for key_id in &wanted {
             match self.ktm.resolve(key_id).await? {
-                Some(resolved) if self.residuals.satisfies(&resolved.spec, who, &context).allow => {
+                Some(resolved) if self.may_read(&resolved.spec, who, &context) => {
                     grants.keys.push(resolved.key);
                     grants.next.extend(resolved.next.filter(|next| !wanted.contains(&next.key_id)));
                 }
@@ -239,6 +246,22 @@ impl KeyService {
         metrics::counter!("aups_keys_denied_total").increment(count(grants.denied.len()));
         debug!(sub = %who.sub, granted = grants.keys.len(), denied = grants.denied.len(), "key request");
         Ok(grants)
+    }
+
+    fn may_read(&self, scope: &ScopeSpec, who: &Principal, context: &RequestContext) -> bool {
+        let decision = self.residuals.satisfies(scope, who, context);
+        if !decision.errors.is_empty() {
+            metrics::counter!("aups_policy_errors_total").increment(1);
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            if failures.len() >= FAILURES_REMEMBERED_MAX && !failures.contains_key(&scope.id) {
+                failures.clear();
+            }
+            let log = failures.entry(scope.id).or_insert(BoundedLog::every(FAILURES_LOGGED_EVERY));
+            if let Some(more) = log.next() {
+                error!(sub = %who.sub, scope = %scope.id, more, errors = ?decision.errors, "a residual cannot be evaluated");
+            }
+        }
+        decision.allow
     }
 
     fn topics(&self, request: &Request, address: IpAddr) -> Result<Response, Refusal> {

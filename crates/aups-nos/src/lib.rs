@@ -18,6 +18,9 @@
 //! | `aups_items_resealed_total` | retained messages that were sealed anew, or cleared, because keys or policies changed |
 //! | `aups_notifications_total` | items that say on another topic that there was one, because a policy demands it |
 //! | `aups_items_withheld_total{reason}` | items that left the queue unpublished: `nobody-may-read`, `policy-failed`, `too-many-scopes`, `no-keys`, `source-gone`, `unsealable`, `unreadable` |
+//! | `aups_policy_errors_total` | decisions that failed, on items and on keys: each a no |
+//! | `aups_scope_cache_hits_total`, `aups_scope_cache_misses_total` | items whose scope was found ready; items for which policies were evaluated |
+//! | `aups_scope_cache_entries` | gauge: how many kinds of items the scope is kept for |
 //! | `aups_requests_refused_total{code}` | HTTP requests refused, by the code of their problem type |
 //! | `aups_keys_granted_total`, `aups_keys_denied_total` | keys asked for, and what came of it |
 //! | `aups_backlog_items`, `aups_batches_in_flight` | gauges: taken and not acknowledged; batches at the broker |
@@ -58,6 +61,7 @@ mod usage;
 
 mod key_service;
 
+mod bounded_log;
 pub mod config;
 mod problem;
 mod rate;

@@ -11,6 +11,7 @@ pub(crate) mod backlog;
 
 use crate::{
     accept::Entry,
+    bounded_log::BoundedLog,
     notify::notification,
     pep::{NotPermitted, Pep, Withheld},
     publish::{Outgoing, Receipt, Sink, SinkError},
@@ -30,10 +31,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    sync::watch,
-    time::{self, Instant},
-};
+use tokio::{sync::watch, time};
 use tracing::{error, warn};
 
 /// Most entries that are sealed and published together: under 1 ms of work.
@@ -128,7 +126,7 @@ impl Pipeline {
             in_flight: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
             retry: Backoff::default(),
             withheld_logs: HashMap::new(),
-            trouble_log: BoundedLog::default(),
+            trouble_log: BoundedLog::every(LOG_EVERY),
         }
     }
 
@@ -358,10 +356,16 @@ impl Pipeline {
 
     fn withhold(&mut self, withheld: &Withheld, entry: Option<&Entry>) {
         metrics::counter!("aups_items_withheld_total", "reason" => withheld.code()).increment(1);
+        if matches!(withheld, Withheld::PolicyFailed(_)) {
+            metrics::counter!("aups_policy_errors_total").increment(1);
+        }
         if let (Withheld::NobodyMayRead, Some(entry)) = (withheld, entry) {
             self.usage.note(&entry.topic, None, entry.item.source.registered);
         }
-        let Some(more) = self.withheld_logs.entry(withheld.code()).or_default().next() else { return };
+        let Some(more) = self.withheld_logs.entry(withheld.code()).or_insert(BoundedLog::every(LOG_EVERY)).next()
+        else {
+            return;
+        };
         let topic = entry.map(|entry| entry.topic.as_str());
         if *withheld == Withheld::NobodyMayRead {
             warn!(topic, more, "withheld: {withheld}");
@@ -371,7 +375,8 @@ impl Pipeline {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-    fn show_depth(&self) {
+    fn show_depth(&mut self) {
+        self.pep.show_scopes();
         metrics::gauge!("aups_backlog_items").set(self.backlog.unacknowledged() as f64);
         metrics::gauge!("aups_batches_in_flight").set(self.in_flight.len() as f64);
     }
@@ -408,25 +413,6 @@ impl Backoff {
     async fn wait(&mut self) {
         time::sleep(self.0).await;
         self.0 = (self.0 * 2).min(RETRY_LONGEST);
-    }
-}
-
-/// Lets one message through in [`LOG_EVERY`] and counts the others.
-#[derive(Debug, Default)]
-struct BoundedLog {
-    last: Option<Instant>,
-    held_back: u64,
-}
-
-impl BoundedLog {
-    /// How many were held back since the last one, if this one may be written.
-    fn next(&mut self) -> Option<u64> {
-        if self.last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
-            self.held_back += 1;
-            return None;
-        }
-        self.last = Some(Instant::now());
-        Some(std::mem::take(&mut self.held_back))
     }
 }
 

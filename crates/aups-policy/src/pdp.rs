@@ -244,6 +244,11 @@ impl Pdp {
         both.iter().filter(|filter| !redundant(filter)).cloned().collect()
     }
 
+    /// For how many projections of items the scope is kept at present.
+    pub fn scopes_kept(&self) -> usize {
+        self.outcomes.len()
+    }
+
     /// How often a scope was found ready, since this decision point was made.
     pub fn scope_counts(&self) -> ScopeCounts {
         ScopeCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }

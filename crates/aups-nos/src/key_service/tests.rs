@@ -107,6 +107,21 @@ async fn the_scope_decides_with_the_readers_attributes_of_now_and_where_it_asks_
 }
 
 #[tokio::test]
+async fn a_residual_that_cannot_be_evaluated_for_a_reader_is_a_no() {
+    let rig = Rig::new().await;
+    rig.put_in_force(
+        r#"permit(principal, action == Action::"receive", resource)
+           when { (principal.clearance + 1) * 9223372036854775807 * 2 > 3 || principal.roles.contains("meteorologist") };"#,
+    );
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let key_id = published_key(&rig).await;
+    let jws = request(&rig, &alice, &[key_id]).sign(&alice.signing_key);
+    let answer = ask(&rig, &jws).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(open(&rig, &alice, &jws, &answer).grants.denied, [key_id]);
+}
+
+#[tokio::test]
 async fn a_stale_request_is_told_the_time_and_a_challenge_that_stands_in_for_it() {
     let rig = Rig::new().await;
     let alice = rig.readers.enrol("alice", &["meteorologist"]);
