@@ -1,6 +1,7 @@
 //! Admission: the only way from a text to a policy set that decides anything.
 
 use crate::{
+    claim::{Claims, Distinctions},
     mention::{Mentions, Misuse},
     outcome::holds_failure,
     rights::Subtree,
@@ -47,6 +48,7 @@ pub struct PolicySet {
     pub(crate) schema: Schema,
     source: Box<str>,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) claims: Claims,
 }
 
 /// One admitted policy.
@@ -62,6 +64,8 @@ pub(crate) struct Rule {
     pub(crate) subtree: Subtree,
     /// What its conditions mention.
     pub(crate) mentions: Mentions,
+    /// By what its conditions tell items apart.
+    pub(crate) distinctions: Distinctions,
     /// The same number for all policies of the set that say the same of a reader once their topic clauses are satisfied.
     pub(crate) shape: u32,
     pub(crate) terms: Terms,
@@ -79,7 +83,8 @@ impl PolicySet {
     /// Cost: about 100 µs per policy.
     pub fn parse_in(schema: &Schema, source: &str, stem: &str) -> Result<Self, Vec<PolicyError>> {
         let (rules, offsets, shapes, errors) = (Vec::new(), HashMap::new(), HashMap::new(), Vec::new());
-        let mut admission = Admission { schema, source, stem, rules, offsets, shapes, errors };
+        let claims = Claims::default();
+        let mut admission = Admission { schema, source, stem, rules, offsets, shapes, claims, errors };
         if source.len() > SOURCE_BYTES_MAX {
             let message = format!("a policy set has at most {SOURCE_BYTES_MAX} bytes of text");
             admission.blame(0, message, "remove policies that no longer apply");
@@ -100,7 +105,7 @@ impl PolicySet {
 
     /// No policies, under the schema that ships: nobody reads anything.
     pub fn empty() -> Self {
-        Self { schema: Schema::shipped(), source: "".into(), rules: Vec::new() }
+        Self { schema: Schema::shipped(), source: "".into(), rules: Vec::new(), claims: Claims::default() }
     }
 
     /// The schema under which the text was admitted.
@@ -165,6 +170,7 @@ struct Admission<'a> {
     offsets: HashMap<PolicyId, usize>,
     /// What policies say besides their topic clauses, with a number each.
     shapes: HashMap<String, u32>,
+    claims: Claims,
     errors: Vec<PolicyError>,
 }
 
@@ -213,15 +219,17 @@ impl Admission<'_> {
             | ResourceConstraint::IsIn(_, EntityOrSlot::Entity(name)) => head.add_topic(name, &mut misuses),
             _ => misuses.push(Misuse::BareItem),
         }
+        let mut distinctions = Distinctions::default();
         let subtree = Subtree(head.topics.pop_first());
         for condition in conditions(body) {
             mentions.add(condition, self.schema, &mut misuses);
+            self.claims.add(condition, self.schema, &mut distinctions);
         }
         let anywhere = if subtree.0.is_some() { Policy::from_pst(anywhere(body)?)? } else { policy.clone() };
         let readers = body.principal.clone();
         let next = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
         let shape = *self.shapes.entry(format!("{:?} {readers:?} {:?}", body.effect, body.clauses())).or_insert(next);
-        Ok((Rule { policy, anywhere, readers, subtree, mentions, shape, terms }, misuses))
+        Ok((Rule { policy, anywhere, readers, subtree, mentions, distinctions, shape, terms }, misuses))
     }
 
     /// Strict validation against the schema, of all policies at once.
@@ -267,7 +275,8 @@ impl Admission<'_> {
 
     fn finish(mut self) -> Result<PolicySet, Vec<PolicyError>> {
         if self.errors.is_empty() {
-            return Ok(PolicySet { schema: self.schema.clone(), source: self.source.into(), rules: self.rules });
+            let (schema, source) = (self.schema.clone(), self.source.into());
+            return Ok(PolicySet { schema, source, rules: self.rules, claims: self.claims });
         }
         self.errors.sort();
         self.errors.dedup();

@@ -35,6 +35,7 @@
 
 mod admission;
 mod cache;
+mod claim;
 mod compare;
 mod decision;
 mod diff;

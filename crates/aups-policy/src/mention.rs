@@ -151,7 +151,7 @@ fn is_item(expr: &Expr) -> bool {
 }
 
 /// `["source", "nodeId"]` of `resource.source.nodeId` and of `resource has source.nodeId`.
-fn path_into_item(expr: &Expr) -> Option<Vec<&str>> {
+pub(crate) fn path_into_item(expr: &Expr) -> Option<Vec<&str>> {
     match expr {
         Expr::GetAttr { expr, attr } => {
             let mut path = if is_item(expr) { Vec::new() } else { path_into_item(expr)? };

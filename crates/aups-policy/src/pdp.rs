@@ -115,8 +115,9 @@ impl Pdp {
 
     /// Who may read an item that is to be published under a topic, and on which key terms.
     ///
-    /// Cost: under 1 µs and no allocation if an item that looks the same to the policies came before; else under 1 µs for
-    /// each policy whose topic clause the topic satisfies, and about 100 µs for each that says something new of the item.
+    /// Cost: under 1 µs and no allocation if an item that looks the same to the policies came before; else about 50 µs,
+    /// 1 µs for each policy whose topic clause the topic satisfies, and 100 µs for each of which something else is left than
+    /// ever before.
     pub fn scope(&self, resource: &Resource<'_>) -> Result<Arc<ScopeSpec>, Withheld> {
         thread_local! {
             static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -268,7 +269,7 @@ impl Pdp {
     }
 
     fn evaluate(&self, resource: &Resource<'_>) -> Result<Arc<ScopeSpec>, Withheld> {
-        let remains = self.remainders.of(self.rules_for(resource.topic), resource, &self.set.schema);
+        let remains = self.remainders.of(self.rules_for(resource.topic), &self.set.claims, resource, &self.set.schema);
         self.assemble(&remains.map_err(|error| failed(&*error))?)
     }
 

@@ -1,13 +1,16 @@
 //! What is left of single policies when the item is known, kept so that an item that is new as a whole seldom costs more
 //! than looking up what each policy says of it.
 //!
-//! What is left of a policy depends on what the policy mentions of the item and on nothing else. Policies of one shape
+//! What is left of a policy depends on which of its claims hold of the item, on the values of the item that it compares with
+//! the reader's, and on nothing else. Policies of one shape
 //! share it: a thousand rooms with the same rule each cost one partial evaluation and not a thousand.
 
 use crate::{
     admission::Rule,
     cache::Cache,
+    claim::{Claims, ClaimsOfItem},
     item::{self, Resource},
+    mention::Mentions,
     reader::Failure,
     residual::Part,
     schema::Schema,
@@ -49,16 +52,18 @@ impl Remainders {
     pub(crate) fn of<'r>(
         &self,
         rules: impl Iterator<Item = &'r Rule>,
+        claims: &Claims,
         resource: &Resource<'_>,
         schema: &Schema,
     ) -> Result<Vec<(&'r Rule, Arc<Remains>)>, Failure> {
+        let mut claims = claims.of_item(resource, schema)?;
         let mut known: HashMap<u32, Option<Arc<Remains>>> = HashMap::new();
         let mut unknown: Vec<(&Rule, Box<[u8]>)> = Vec::new();
         let (mut found, mut key) = (Vec::new(), Vec::new());
         for rule in rules {
             found.push(rule);
             if let Entry::Vacant(shape) = known.entry(rule.shape) {
-                write_key(rule, resource, &mut key);
+                write_key(rule, &mut claims, resource, &mut key);
                 if shape.insert(self.kept.get(key.as_slice())).is_none() {
                     unknown.push((rule, key.as_slice().into()));
                 }
@@ -79,13 +84,15 @@ impl Remainders {
 }
 
 /// The shape, and all that its conditions can tell an item by.
-fn write_key(rule: &Rule, resource: &Resource<'_>, key: &mut Vec<u8>) {
+fn write_key(rule: &Rule, claims: &mut ClaimsOfItem<'_>, resource: &Resource<'_>, key: &mut Vec<u8>) {
     key.clear();
     key.extend(rule.shape.to_be_bytes());
-    for topic in &rule.mentions.topics {
+    key.extend(rule.distinctions.claims.iter().map(|claim| claims.answer(*claim) as u8));
+    let Mentions { attributes, topics } = &rule.distinctions.values;
+    for topic in topics {
         key.push(resource.topic.prefixes().any(|prefix| prefix == topic.as_str()).into());
     }
-    for attribute in &rule.mentions.attributes {
+    for attribute in attributes {
         attribute.write(resource, key);
     }
 }

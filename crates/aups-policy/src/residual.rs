@@ -193,7 +193,8 @@ fn asks_for_item(expr: &Expr) -> bool {
     }
 }
 
-fn reads_as(line: &str, condition: &Expr) -> bool {
+/// Whether a policy of this text has this condition and no other.
+pub(crate) fn reads_as(line: &str, condition: &Expr) -> bool {
     let parsed = Policy::parse(None, line).ok().and_then(|policy| policy.to_pst().ok());
     parsed.is_some_and(|parsed| match parsed.body().clauses().as_slice() {
         [Clause::When(read)] => **read == *condition,

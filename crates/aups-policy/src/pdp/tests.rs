@@ -39,16 +39,46 @@ fn decisions_name_the_policies_that_made_them() {
 
 #[test]
 fn scores_decide_at_their_boundary() {
-    let pdp = pdp(
-        r#"permit(principal, action, resource) when { resource.quality.accuracy.greaterThanOrEqual(decimal("0.80")) };"#,
-    );
-    for (accuracy, allow) in [(0.79, false), (0.7999, false), (0.80, true), (0.81, true), (1.0, true), (0.0, false)] {
-        let sample = Sample::new("a").accuracy(accuracy);
-        assert_eq!(
-            (scope(&pdp, &sample).is_ok(), allowed(&pdp, &user("alice"), &sample)),
-            (allow, allow),
-            "{accuracy}"
-        );
+    for (comparison, at) in [
+        // Of 0.79, 0.80 and 0.81.
+        ("greaterThanOrEqual", [false, true, true]),
+        ("greaterThan", [false, false, true]),
+        ("lessThan", [true, false, false]),
+        ("lessThanOrEqual", [true, true, false]),
+    ] {
+        let pdp = pdp(&format!(
+            "permit(principal, action, resource) when {{ resource.quality.accuracy.{comparison}(decimal(\"0.80\")) }};"
+        ));
+        // What a formula finds is rounded down to 0.01, and never up to a bound.
+        for (accuracies, allow) in [[0.79, 0.7999], [0.80, 0.8099], [0.81, 0.8199]].iter().zip(at) {
+            for accuracy in accuracies {
+                let sample = Sample::new("a").accuracy(*accuracy);
+                let decided = (scope(&pdp, &sample).is_ok(), allowed(&pdp, &user("alice"), &sample));
+                assert_eq!(decided, (allow, allow), "{comparison} {accuracy}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_types_of_sources_and_labels_decide() {
+    for (condition, allowed_one, refused) in [
+        (r#"resource.name == "temperature""#, Sample::new("a"), Sample::new("a").name("Temperature")),
+        (r#"resource.name like "temp*""#, Sample::new("a"), Sample::new("a").name("a temperature")),
+        (r#"resource.source.nodeType == "sensor""#, Sample::new("a"), Sample::new("a").kind("sensor2")),
+        ("resource.source.registered", Sample::new("a"), Sample::new("a").registered(false)),
+        (
+            r#"resource.labels.containsAll(["indoor", "calibrated"])"#,
+            Sample::new("a").label("calibrated").label("indoor").label("new"),
+            Sample::new("a").label("indoor"),
+        ),
+        (r#"!resource.labels.contains("secret")"#, Sample::new("a"), Sample::new("a").label("secret")),
+    ] {
+        let pdp = pdp(&format!("permit(principal, action, resource) when {{ {condition} }};"));
+        for (sample, allow) in [(&allowed_one, true), (&refused, false), (&allowed_one, true)] {
+            let decided = (scope(&pdp, sample).is_ok(), allowed(&pdp, &user("alice"), sample));
+            assert_eq!(decided, (allow, allow), "{condition} {sample:?}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use crate::fixtures::{Sample, set};
 
 /// What is left of every policy of the set for an item, and how many remains are kept then.
 fn ask(remainders: &Remainders, set: &crate::PolicySet, sample: &Sample) -> (Vec<Remains>, usize) {
-    let found = remainders.of(set.rules.iter(), &sample.resource(), &set.schema).unwrap();
+    let found = remainders.of(set.rules.iter(), &set.claims, &sample.resource(), &set.schema).unwrap();
     (found.into_iter().map(|(_, remains)| Remains::clone(&remains)).collect(), remainders.kept.len())
 }
 
@@ -37,6 +37,16 @@ fn what_a_policy_mentions_tells_its_remains_apart() {
     let (below, kept) = ask(&remainders, &set, &Sample::new("a/b/c"));
     assert_eq!((kept, &below[0]), (4, &first[0]));
     assert_ne!(below[1], first[1]);
+}
+
+#[test]
+fn values_on_the_same_side_of_a_bound_are_the_same() {
+    let set = set(r#"permit(principal, action, resource)
+           when { principal.clearance > 3 || (resource has value && resource.value.greaterThan(decimal("50.0"))) };"#);
+    let remainders = Remainders::new();
+    for (value, kept) in [("1", 1), ("2", 1), ("50.0", 1), ("50.0001", 2), ("99", 2), ("\"hot\"", 2)] {
+        assert_eq!(ask(&remainders, &set, &Sample::new("a").value(value)).1, kept, "{value}");
+    }
 }
 
 #[test]
