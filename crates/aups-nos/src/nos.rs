@@ -118,6 +118,7 @@ impl Nos {
         let address_salt = address_salt(&*store).await?;
         let usage = Arc::new(usage_of_scopes(Arc::clone(&store), &*ktm).await?);
         let sources = Sources::open(store, Arc::clone(&clock), config.registration, config.sources_max).await?;
+        let sources = sources.reserving(id.as_str().parse().ok());
         let sealer = Sealer::begin(
             id.clone(),
             Arc::clone(&ktm),
@@ -128,7 +129,8 @@ impl Nos {
         )
         .await?;
         let sources = Arc::new(sources);
-        let pep = Pep::new(policies.clone(), Arc::clone(&ktm), Arc::clone(&sources), config.scopes_per_level_max);
+        let pep =
+            Pep::new(id.clone(), policies.clone(), Arc::clone(&ktm), Arc::clone(&sources), config.scopes_per_level_max);
         let backlog = Backlog::new(config.backlog, config.topics.clone(), queue);
         let (retained, changes) = (Retained::new(config.retain), Changes::new(policies.clone(), &*ktm, &sources));
         let pipeline = Pipeline::new(PipelineParts {

@@ -4,7 +4,7 @@ use crate::{
     accept::Entry,
     sources::{SourceRecord, Sources},
 };
-use aups_core::{Marks, ScopeId, ScopeSpec};
+use aups_core::{Marks, NosId, ScopeId, ScopeSpec};
 use aups_ktm::{KeysTopicsManager, KtmError};
 use aups_policy::{Pdp, Resource, ScopeCounts, WithheldReason};
 use std::{
@@ -88,6 +88,7 @@ pub(crate) enum NotPermitted {
 
 /// Asks the policy decision point about each item, and the KTM for each scope that comes first.
 pub(crate) struct Pep {
+    nos: NosId,
     policies: watch::Receiver<Arc<Pdp>>,
     pdp: Arc<Pdp>,
     /// What the metrics show of it.
@@ -116,6 +117,7 @@ impl Deref for MarksOf {
 
 impl Pep {
     pub(crate) fn new(
+        nos: NosId,
         policies: watch::Receiver<Arc<Pdp>>,
         ktm: Arc<dyn KeysTopicsManager>,
         sources: Arc<Sources>,
@@ -123,7 +125,7 @@ impl Pep {
     ) -> Self {
         let pdp = Arc::clone(&policies.borrow());
         let shown = pdp.scope_counts();
-        Self { policies, pdp, shown, ktm, sources, scopes_per_level_max, levels: HashMap::new(), pairs: 0 }
+        Self { nos, policies, pdp, shown, ktm, sources, scopes_per_level_max, levels: HashMap::new(), pairs: 0 }
     }
 
     /// Takes up the policies that are in force now. Those of one batch are the same for all of it.
@@ -175,7 +177,9 @@ impl Pep {
 
     /// What an administrator says of the source, as far as the policies in force ask for it.
     fn marks(&self, entry: &Entry) -> Result<Option<MarksOf>, Withheld> {
-        if !entry.item.source.registered || !self.pdp.asks_marks() {
+        let source = &entry.item.source;
+        // What this NOS says itself comes from no source; none can register under its name.
+        if !source.registered || *source.node_id == *self.nos.as_str() || !self.pdp.asks_marks() {
             return Ok(None);
         }
         let source = entry.item.source.node_id.parse().ok().and_then(|node_id| self.sources.get(&node_id));

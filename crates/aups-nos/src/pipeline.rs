@@ -16,7 +16,7 @@ use crate::{
     pep::{NotPermitted, Pep, Withheld},
     publish::{Outgoing, Receipt, Sink, SinkError},
     retained::{Last, Retained},
-    seal::{CONTENT_TYPE, SealedUnder, Sealer},
+    seal::{CONTENT_TYPE, Opened, SealedUnder, Sealer},
     sources::Sources,
     usage::Usage,
 };
@@ -209,7 +209,7 @@ impl Pipeline {
 
     fn keep(&mut self, entry: Entry, published: Published, messages: &mut Vec<Outgoing>) {
         if published.message.retain {
-            self.retained.keep(entry, Some(published.under));
+            self.retained.keep(Last { entry, under: Some(published.under), only: None });
         }
         messages.push(published.message);
     }
@@ -261,20 +261,26 @@ impl Pipeline {
         self.sealer.begin_batch();
         let mut messages = Vec::new();
         for _ in 0..BATCH_ENTRIES_MAX {
-            let Some(Last { entry, under }) = self.retained.next_stale() else { break };
-            let (message, under) = self.reseal(&entry, under).await;
+            let Some(mut last) = self.retained.next_stale() else { break };
+            let (message, under) = self.reseal(&last).await;
             messages.extend(message);
-            self.retained.keep(entry, under);
+            last.under = under;
+            self.retained.keep(last);
         }
         if !messages.is_empty() {
             self.fly(messages, None).await;
         }
     }
 
-    /// What is to be retained instead of what was sealed `under` this, if anything, and what that is sealed under.
-    async fn reseal(&mut self, entry: &Entry, under: Option<SealedUnder>) -> (Option<Outgoing>, Option<SealedUnder>) {
+    /// What is to be retained instead, if anything, and what that is sealed under.
+    async fn reseal(&mut self, last: &Last) -> (Option<Outgoing>, Option<SealedUnder>) {
+        let Last { entry, under, only } = last;
+        let under = *under;
+        // Nobody may read it any more: an empty message makes the broker forget it (MQTT 5, section 3.3.1.3).
+        let cleared = || (under.map(|_| outgoing(&entry.topic, Bytes::new(), true)), None);
         loop {
             let sealed = match self.pep.permit(entry).await {
+                Ok(permitted) if only.is_some_and(|only| only != permitted.scope().id) => return cleared(),
                 Ok(permitted) => match self.sealer.would_seal_under(permitted.scope()).await {
                     Ok(now) if under == Some(now) => return (None, under),
                     Ok(_) => self.sealer.seal(&permitted).await,
@@ -284,10 +290,7 @@ impl Pipeline {
             };
             match sealed {
                 Ok(sealed) => return (Some(outgoing(&entry.topic, sealed.payload, true)), Some(sealed.under)),
-                // Nobody may read it any more: an empty message makes the broker forget it (MQTT 5, section 3.3.1.3).
-                Err(NotPermitted::Withheld(_)) => {
-                    return (under.map(|_| outgoing(&entry.topic, Bytes::new(), true)), None);
-                }
+                Err(NotPermitted::Withheld(_)) => return cleared(),
                 Err(NotPermitted::Ktm(error)) => self.wait_for_ktm(&error).await,
             }
         }
@@ -302,17 +305,17 @@ impl Pipeline {
             if !self.retained.retains(&topic) {
                 continue;
             }
-            match self.sealer.open_own(&topic, &payload).await {
-                Ok(Some((json, under))) => match Entry::published(json.into(), topic) {
-                    Ok(entry) => self.retained.keep(entry, Some(under)),
-                    Err(error) => warn!(%error, "a retained message of ours is no item"),
-                },
-                Ok(None) => {}
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    topic = topic.as_str(),
-                    "a retained message cannot be opened; it stays as it was sealed"
-                ),
+            let opened = loop {
+                match self.sealer.open_own(&topic, &payload).await {
+                    Ok(opened) => break opened,
+                    Err(error) => self.wait_for_ktm(&error).await,
+                }
+            };
+            // Another NOS's, or one that nobody can open any more.
+            let Some(Opened { json, under, only }) = opened else { continue };
+            match Entry::published(json.into(), topic) {
+                Ok(entry) => self.retained.keep(Last { entry, under: Some(under), only }),
+                Err(error) => warn!(%error, "a retained message of ours is no item"),
             }
         }
         self.retained.look_again();

@@ -4,19 +4,24 @@
 //! replaced, or policies, whoever subscribes next shall find it under the scope and the key that its item gets now.
 
 use crate::{accept::Entry, seal::SealedUnder};
-use aups_core::{Filter, Topic};
-use std::collections::{HashMap, VecDeque};
+use aups_core::{Filter, ScopeId, Topic};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Most topics of which the broker retains a message for us, some 2 KB each. What comes on further ones is not retained.
 pub(crate) const RETAINED_TOPICS_MAX: usize = 100_000;
+
+/// Most bytes of their items' JSON. What comes on further topics is not retained.
+pub(crate) const RETAINED_BYTES_MAX: usize = 256 << 20;
 
 /// The last item of each topic that is retained.
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
     filters: Vec<Filter>,
     last: HashMap<Topic, Last>,
-    /// Topics to look at again, in no order.
+    bytes: usize,
+    /// Topics to look at again, each once, those that wait longest first.
     stale: VecDeque<Topic>,
+    waiting: HashSet<Topic>,
 }
 
 /// The last item of a topic.
@@ -25,6 +30,8 @@ pub(crate) struct Last {
     pub(crate) entry: Entry,
     /// `None`: nobody may read it, and the broker retains nothing.
     pub(crate) under: Option<SealedUnder>,
+    /// What was redacted of it is not known any more, so that nobody can say who may read it but for this scope.
+    pub(crate) only: Option<ScopeId>,
 }
 
 impl Retained {
@@ -35,7 +42,8 @@ impl Retained {
     /// Whether what is published on a topic is retained.
     pub(crate) fn retains(&self, topic: &Topic) -> bool {
         self.filters.iter().any(|filter| filter.matches(topic))
-            && (self.last.len() < RETAINED_TOPICS_MAX || self.last.contains_key(topic))
+            && (self.last.contains_key(topic)
+                || (self.last.len() < RETAINED_TOPICS_MAX && self.bytes < RETAINED_BYTES_MAX))
     }
 
     /// Whether anything ever is.
@@ -44,13 +52,21 @@ impl Retained {
     }
 
     /// Keeps the item that the broker retains now.
-    pub(crate) fn keep(&mut self, entry: Entry, under: Option<SealedUnder>) {
-        self.last.insert(entry.topic.clone(), Last { entry, under });
+    pub(crate) fn keep(&mut self, last: Last) {
+        self.bytes += last.entry.json.len();
+        if let Some(before) = self.last.insert(last.entry.topic.clone(), last) {
+            self.bytes -= before.entry.json.len();
+        }
     }
 
-    /// Keys or policies changed: each topic is to be looked at.
+    /// Keys or policies changed: each topic is to be looked at, those that wait already in their turn.
     pub(crate) fn look_again(&mut self) {
-        self.stale = self.last.keys().cloned().collect();
+        for topic in self.last.keys() {
+            if !self.waiting.contains(topic) {
+                self.waiting.insert(topic.clone());
+                self.stale.push_back(topic.clone());
+            }
+        }
     }
 
     /// Whether topics are to be looked at.
@@ -61,7 +77,10 @@ impl Retained {
     /// The next topic to look at, taken out; to be [kept](Self::keep) again.
     pub(crate) fn next_stale(&mut self) -> Option<Last> {
         let topic = self.stale.pop_front()?;
-        self.last.remove(&topic)
+        self.waiting.remove(&topic);
+        let last = self.last.remove(&topic)?;
+        self.bytes -= last.entry.json.len();
+        Some(last)
     }
 }
 

@@ -64,6 +64,15 @@ pub(crate) struct Sealed {
     pub(crate) under: SealedUnder,
 }
 
+/// A message that was opened again.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) json: Vec<u8>,
+    pub(crate) under: SealedUnder,
+    /// Its scope, if that had something redacted: of the rest alone nobody can say who may read it.
+    pub(crate) only: Option<ScopeId>,
+}
+
 impl SealedUnder {
     pub(crate) fn of(key_id: &KeyId) -> Self {
         Self { tag: key_id.scope_tag(), bump: key_id.bump() }
@@ -76,6 +85,8 @@ struct ScopeState {
     key: Option<SealingKey>,
     /// The newest key that this session has sealed with: keys follow one another in this order.
     newest: Option<(Bump, Epoch)>,
+    /// Tells the scope's record from one that was made after it was destroyed.
+    tag: Option<ScopeTag>,
     /// When the KTM was last asked; batch 0 is never.
     asked: Asking,
     /// The next topic seq of each topic.
@@ -179,7 +190,8 @@ impl Sealer {
             return Ok(true);
         }
         let order = (entry.terms.bump, entry.terms.epoch);
-        if state.newest.is_some_and(|newest| newest >= order) {
+        let another = state.tag.replace(entry.key_id.scope_tag()).is_some_and(|tag| tag != entry.key_id.scope_tag());
+        if another || state.newest.is_some_and(|newest| newest >= order) {
             info!(%scope.id, "a key came back: the clock was set back, or the scope is a new one");
             return Ok(false);
         }
@@ -209,11 +221,7 @@ impl Sealer {
     }
 
     /// Opens what this NOS sealed at any time, if the KTM still serves the key. `None`: it is not ours, or not readable.
-    pub(crate) async fn open_own(
-        &self,
-        topic: &Topic,
-        payload: &[u8],
-    ) -> Result<Option<(Vec<u8>, SealedUnder)>, KtmError> {
+    pub(crate) async fn open_own(&self, topic: &Topic, payload: &[u8]) -> Result<Option<Opened>, KtmError> {
         let Ok(message) = SealedMessage::parse(payload) else { return Ok(None) };
         let header = message.header();
         if header.publisher != self.publisher {
@@ -222,7 +230,8 @@ impl Sealer {
         let Some(resolved) = self.ktm.resolve(&header.key_id).await? else { return Ok(None) };
         let key = OpeningKey::new(&resolved.key, header.publisher, header.session);
         let opened = key.open(topic.as_str(), &message, Some(&self.signing_key.public()));
-        Ok(opened.ok().map(|plaintext| (plaintext, SealedUnder::of(&header.key_id))))
+        let only = (!resolved.spec.obligations.redact.is_empty()).then_some(resolved.spec.id);
+        Ok(opened.ok().map(|json| Opened { json, under: SealedUnder::of(&header.key_id), only }))
     }
 
     fn ask_again(&mut self, scope: &ScopeSpec) {

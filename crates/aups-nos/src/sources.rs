@@ -10,12 +10,12 @@ use aups_envelope::{Secret, b64, constant_time_eq, hash};
 use aups_store::{Change, Expect, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// How long an invitation holds.
 pub const INVITE_LIFE: Duration = Duration::from_hours(24);
@@ -25,8 +25,6 @@ const INVITES_MAX: usize = 10_000;
 pub const MARKS_MAX: usize = 32;
 /// Longest label, and name or text of a tag, in characters.
 pub const MARK_CHARS_MAX: usize = 64;
-/// How often marking is tried while the source changes.
-const MARK_TRIES_MAX: usize = 16;
 const SOURCE_PREFIX: &str = "source/";
 const INVITE_PREFIX: &str = "source-invite/";
 
@@ -120,6 +118,10 @@ pub struct Sources {
     registration: Registration,
     registrations_max: usize,
     known: RwLock<Known>,
+    /// A name that no source may have.
+    reserved: Option<NodeId>,
+    /// Held over a change from reading to what memory says after it.
+    changes: Mutex<()>,
     /// Counts changes of marks.
     marked: watch::Sender<u64>,
 }
@@ -166,8 +168,16 @@ impl Sources {
             registration,
             registrations_max,
             known: RwLock::new(known),
+            reserved: None,
+            changes: Mutex::default(),
             marked: watch::channel(0).0,
         })
+    }
+
+    /// Keeps a name from sources: that of the NOS itself, which speaks under it.
+    #[must_use]
+    pub(crate) fn reserving(self, name: Option<NodeId>) -> Self {
+        Self { reserved: name, ..self }
     }
 
     /// The source that a credential, as it came in a request, belongs to. Memory only, about 0.5 µs.
@@ -182,11 +192,12 @@ impl Sources {
 
     /// Registers a source. `token` is needed where registration takes one, and used up by it.
     pub async fn register(&self, new: NewSource, token: Option<&str>) -> Result<Registered, SourcesError> {
+        let _change = self.changes.lock().await;
         let mut changes = Vec::with_capacity(2);
         if self.registration == Registration::Token {
             changes.push(self.redeem(token).await?);
         }
-        if self.read().by_name.contains_key(&new.node_id) {
+        if self.reserved.as_ref() == Some(&new.node_id) || self.read().by_name.contains_key(&new.node_id) {
             return Err(SourcesError::Exists);
         }
         if self.read().by_name.len() >= self.registrations_max {
@@ -258,6 +269,7 @@ impl Sources {
 
     /// Removes a source: its credential is worth nothing from now on. `false` if there is none of this name.
     pub async fn remove(&self, node_id: &NodeId) -> Result<bool, SourcesError> {
+        let _change = self.changes.lock().await;
         let Some(record) = self.get(node_id) else { return Ok(false) };
         self.store.delete_if(&source_key(node_id), Expect::Any).await?;
         let mut known = self.write();
@@ -265,33 +277,33 @@ impl Sources {
         if let Ok(hash) = b64::decode_array::<32>(&record.credential_hash) {
             known.by_credential.remove(&hash);
         }
+        drop(known);
+        self.marked.send_modify(|count| *count += 1);
         Ok(true)
     }
 
-    /// Says of a source what policies may ask: labels and tags, all at once. What is sealed from then on is for whom the
-    /// policies let read it now. `None` if there is no source of this name.
-    pub async fn mark(&self, node_id: &NodeId, marks: Marks) -> Result<Option<Arc<SourceRecord>>, SourcesError> {
+    /// Says of a source what policies may ask: labels and tags, each all at once; what is `None` stays. What is sealed from then
+    /// on is for whom the policies let read it now. `None` if there is no source of this name.
+    pub async fn mark(
+        &self,
+        node_id: &NodeId,
+        labels: Option<BTreeSet<String>>,
+        tags: Option<BTreeMap<String, String>>,
+    ) -> Result<Option<Arc<SourceRecord>>, SourcesError> {
+        let _change = self.changes.lock().await;
+        let Some(before) = self.get(node_id) else { return Ok(None) };
+        let marks = Marks {
+            labels: labels.unwrap_or_else(|| before.marks.labels.clone()),
+            tags: tags.unwrap_or_else(|| before.marks.tags.clone()),
+        };
         check_marks(&marks)?;
         let key = source_key(node_id);
-        // Again if the source was removed and registered anew in between; no more often than that can go on.
-        for _ in 0..MARK_TRIES_MAX {
-            let Some(stored) = self.store.get(&key).await? else { return Ok(None) };
-            let record: SourceRecord = serde_json::from_slice(&stored.value)
-                .map_err(|source| SourcesError::Record { key: key.clone(), source })?;
-            let record = Arc::new(SourceRecord { marks: marks.clone(), ..record });
-            let value =
-                serde_json::to_vec(&*record).map_err(|source| SourcesError::Record { key: key.clone(), source })?;
-            match self.store.put_if(&key, value.into(), Expect::Revision(stored.revision)).await {
-                Ok(_) => {
-                    self.write().insert(Arc::clone(&record));
-                    self.marked.send_modify(|count| *count += 1);
-                    return Ok(Some(record));
-                }
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(None)
+        let record = Arc::new(SourceRecord { marks, ..(*before).clone() });
+        let value = serde_json::to_vec(&*record).map_err(|source| SourcesError::Record { key: key.clone(), source })?;
+        self.store.put_if(&key, value.into(), Expect::Any).await?;
+        self.write().insert(Arc::clone(&record));
+        self.marked.send_modify(|count| *count += 1);
+        Ok(Some(record))
     }
 
     /// Moves when marks change.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixture::{METEOROLOGISTS, NOW, entry, kek, pdp, sources};
+use crate::fixture::{METEOROLOGISTS, NOW, entry, kek, nos_id, pdp, sources};
 use aups_core::ManualClock;
 use aups_ktm::{Ktm, KtmSettings};
 use aups_store::InMemory;
@@ -25,7 +25,7 @@ fn withheld(outcome: Result<Permitted<'_>, NotPermitted>) -> Withheld {
 async fn what_nobody_may_read_is_not_permitted() {
     let ktm = ktm().await;
     let (policies, in_force) = watch::channel(pdp(ktm.realm().id(), ""));
-    let mut pep = Pep::new(in_force, ktm.clone(), sources().await, 10);
+    let mut pep = Pep::new(nos_id(), in_force, ktm.clone(), sources().await, 10);
     let entry = entry("1");
     assert_eq!(withheld(pep.permit(&entry).await), Withheld::NobodyMayRead);
     assert!(ktm.scopes().await.unwrap().is_empty());
@@ -44,7 +44,7 @@ async fn a_level_has_so_many_scopes_and_no_more() {
         permit(principal, action == Action::"receive", resource in Topic::"unregistered") when { principal.org == resource.name };
     "#;
     let (policies, in_force) = watch::channel(pdp(ktm.realm().id(), by_name));
-    let mut pep = Pep::new(in_force, ktm.clone(), sources().await, 2);
+    let mut pep = Pep::new(nos_id(), in_force, ktm.clone(), sources().await, 2);
     let named = |name: &str| entry(&format!(r#"{{"name":"{name}","value":1}}"#));
     for name in ["a", "b", "a"] {
         pep.permit(&named(name)).await.unwrap();
@@ -64,6 +64,6 @@ async fn a_key_life_that_the_ktm_does_not_allow_withholds() {
     let two_hours =
         r#"@keylife("2h") permit(principal, action == Action::"receive", resource in Topic::"unregistered");"#;
     let (_policies, in_force) = watch::channel(pdp(ktm.realm().id(), two_hours));
-    let mut pep = Pep::new(in_force, ktm, sources().await, 10);
+    let mut pep = Pep::new(nos_id(), in_force, ktm, sources().await, 10);
     assert!(matches!(withheld(pep.permit(&entry("1")).await), Withheld::NoKeys(_)));
 }

@@ -380,7 +380,8 @@ async fn a_policy_has_members_left_out_and_others_told() {
            permit(principal in Group::"safety", action == Action::"receive", resource in Topic::"unregistered")
            when { resource has value && resource.value.greaterThan(decimal("50.0")) };
            @obligation("notify:alerts/again")
-           permit(principal in Group::"safety", action == Action::"receive", resource in Topic::"alerts");"#,
+           permit(principal in Group::"safety", action == Action::"receive", resource in Topic::"alerts");
+           forbid(principal, action == Action::"receive", resource) when { resource.labels.contains("secret") };"#,
     );
     rig.data(r#"{"NodeId":"s1","name":"t","value":50,"unit":"Cel","gps":[46.1,11.1],"room":"a"}"#).await.accepted();
     rig.data(r#"{"NodeId":"s1","name":"t","value":50.5}"#).await.accepted();
@@ -392,6 +393,9 @@ async fn a_policy_has_members_left_out_and_others_told() {
     assert_eq!(topics, ["unregistered/s1/t", "unregistered/s1/t", "alerts/hot"], "and nothing is said of an alert");
     assert_eq!(items[2].data.further("item").unwrap().get(), format!("\"{}\"", items[1].id));
     assert_eq!(&*items[2].schema, "notification");
+    let (node_id, text) = ("nos-1".parse().unwrap(), || "x".into());
+    let impostor = crate::sources::NewSource { node_id, node_type: text(), communication_mode: text() };
+    assert!(rig.nos.sources().register(impostor, None).await.is_err(), "nobody speaks in its name");
     let scope = |n: usize| key_id(&published[n]).scope_tag();
     assert!(scope(2) != scope(0) && scope(2) != scope(1), "it is for whom the policies of its own topic name");
 }
@@ -407,8 +411,10 @@ async fn labels_and_tags_of_a_source_decide_until_they_change_and_nobody_can_say
     let credential = rig.register("s1").await;
     let node = "s1".parse().unwrap();
     let send = async |value: &str| rig.send(with_bearer(data(value.to_owned()), &credential)).await.accepted();
-    let mark =
-        async |json: &str| rig.nos.sources().mark(&node, serde_json::from_str(json).unwrap()).await.unwrap().unwrap();
+    let mark = async |json: &str| {
+        let aups_core::Marks { labels, tags } = serde_json::from_str(json).unwrap();
+        rig.nos.sources().mark(&node, Some(labels), Some(tags)).await.unwrap().unwrap()
+    };
     mark(r#"{"labels":["open"]}"#).await;
     send("1").await;
     let open = rig.sink.until_delivered(1).await;
@@ -431,7 +437,23 @@ async fn labels_and_tags_of_a_source_decide_until_they_change_and_nobody_can_say
         rig.ktm.realm().id(),
         r#"permit(principal, action, resource) unless { resource.labels.contains("secret") };"#,
     ));
-    let mut pep = crate::pep::Pep::new(in_force, rig.ktm.clone(), rig.nos.sources(), 10);
+    let mut pep = crate::pep::Pep::new(crate::fixture::nos_id(), in_force, rig.ktm.clone(), rig.nos.sources(), 10);
     let refused = pep.permit(&crate::accept::Entry { item, ..entry }).await.map(drop).unwrap_err();
     assert!(matches!(refused, crate::pep::NotPermitted::Withheld(crate::pep::Withheld::SourceGone)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn of_what_was_redacted_nobody_decides_without_it() {
+    let (store, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::at(NOW)));
+    const WARDS: &str = r#"@obligation("redact:/data/unit") permit(principal, action == Action::"receive", resource);"#;
+    let first = Rig::over(store.clone(), clock.clone(), retaining(), None).await;
+    first.put_in_force(WARDS);
+    first.data(r#"{"NodeId":"s1","name":"a","value":1,"unit":"Cel"}"#).await.accepted();
+    let published = first.sink.until_delivered(1).await;
+    drop(first);
+    let sink = Arc::new(crate::fixture::FakeSink::default());
+    sink.retain(published[0].clone());
+    let rig = Rig::over_sink(store, clock, retaining(), None, sink).await;
+    let cleared = rig.sink.until_delivered(1).await;
+    assert!(cleared[0].payload.is_empty(), "other policies are in force, and the unit is not known any more");
 }

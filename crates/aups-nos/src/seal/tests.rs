@@ -24,7 +24,7 @@ impl Bench {
         let ktm = Ktm::open(Arc::new(InMemory::new()), kek(), clock.clone(), KtmSettings::default()).await.unwrap();
         let ktm = Arc::new(ktm);
         let (_, in_force) = watch::channel(pdp(ktm.realm().id(), policies));
-        let pep = Pep::new(in_force, ktm.clone(), sources().await, 10);
+        let pep = Pep::new(nos_id(), in_force, ktm.clone(), sources().await, 10);
         let usage = Arc::new(Usage::open(Arc::new(InMemory::new())).await.unwrap());
         let key = Arc::new(signing_key());
         let sealer = Sealer::begin(nos_id(), ktm.clone(), clock.clone(), key, usage, counters_max).await;

@@ -155,7 +155,9 @@ impl From<RegistryError> for Refused {
             RegistryError::Attributes(_) | RegistryError::Attribute(_) => {
                 Problem::new(400, "malformed-attribute", "Malformed attribute", detail).member("attrs")
             }
-            RegistryError::Full => Problem::new(409, "registry-full", "Too many readers", detail),
+            RegistryError::Full | RegistryError::AppFull(_) => {
+                Problem::new(409, "registry-full", "Too many readers", detail)
+            }
             RegistryError::Token => Problem::new(401, "enrolment-token", "Enrolment refused", detail),
             RegistryError::Store(_)
             | RegistryError::Ktm(_)
@@ -169,5 +171,10 @@ impl From<RegistryError> for Refused {
 fn storage_problem(error: &(dyn std::error::Error + 'static)) -> Problem {
     let cause = error.source().map(ToString::to_string);
     tracing::error!(error = %error, cause, "an administrator's request failed");
-    Problem::new(503, "storage", "Storage failed", "nothing was changed; the server's log says why; try again later")
+    Problem::new(
+        503,
+        "storage",
+        "Storage failed",
+        "the server's log says why; look at what there is now before you try again",
+    )
 }

@@ -58,14 +58,22 @@ pub(crate) async fn enrol(
             ),
         ))
     })?;
-    let password = b64::encode(&random::<32>());
-    let (record, revoked) = enrolment
+    // In a task of its own: that the reader goes away does not stop its enrolment half way, nor the record of it.
+    let done = tokio::spawn(async move { enrolment.trade(&request, &body, peer).await });
+    done.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+impl Enrolment {
+    /// The identity for the token. What the reader had before ends.
+    async fn trade(&self, request: &EnrolRequest, body: &[u8], peer: SocketAddr) -> Result<Response, Refused> {
+        let password = b64::encode(&random::<32>());
+        let (record, revoked) = self
         .registry
         .enrol(&request.token, request.signing_key, request.kem.clone(), &password)
         .await
         .map_err(|error| match error {
             RegistryError::Token => {
-                enrolment.audit.refused(Call::new(None, peer.ip(), "POST", "/v1/enrol"), 401);
+                self.audit.refused(Call::new(None, peer.ip(), "POST", "/v1/enrol"), 401);
                 Refused::from(Problem::new(
                     401,
                     "enrolment-token",
@@ -75,20 +83,21 @@ pub(crate) async fn enrol(
             }
             other => other.into(),
         })?;
-    end_sessions(&*enrolment.sessions, &revoked).await;
-    let address = peer.ip().to_canonical();
-    let enrolled = Event::Enrolled { kind: record.kind, sub: record.sub.clone(), address };
-    enrolment.audit.record(enrolled).await.map_err(|error| unwritten_outcome(&error))?;
-    tracing::info!(sub = %record.sub, kind = %record.kind, "reader enrolled");
-    let enrolled = Enrolled {
-        rh: sha256(&[&body]),
-        kind: record.kind,
-        sub: record.sub.clone(),
-        realm: enrolment.realm.id(),
-        realm_key: enrolment.realm.public(),
-        server: enrolment.server_url.clone(),
-        mqtt: MqttAccess { url: enrolment.mqtt_url.clone(), username: record.sub.to_string(), password },
-    };
-    let answer = enrolled.sign(enrolment.realm.signing_key());
-    Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/jose")], answer).into_response())
+        end_sessions(&*self.sessions, &revoked).await;
+        let address = peer.ip().to_canonical();
+        let enrolled = Event::Enrolled { kind: record.kind, sub: record.sub.clone(), address };
+        self.audit.record(enrolled).await.map_err(|error| unwritten_outcome(&error))?;
+        tracing::info!(sub = %record.sub, kind = %record.kind, "reader enrolled");
+        let enrolled = Enrolled {
+            rh: sha256(&[body]),
+            kind: record.kind,
+            sub: record.sub.clone(),
+            realm: self.realm.id(),
+            realm_key: self.realm.public(),
+            server: self.server_url.clone(),
+            mqtt: MqttAccess { url: self.mqtt_url.clone(), username: record.sub.to_string(), password },
+        };
+        let answer = enrolled.sign(self.realm.signing_key());
+        Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/jose")], answer).into_response())
+    }
 }

@@ -32,6 +32,9 @@ pub(crate) const TOKEN_LIFE: Duration = Duration::from_mins(15);
 /// Most readers that one realm registers in this version: all are kept in memory.
 pub(crate) const READERS_MAX: usize = 100_000;
 
+/// Most users of one app: they are removed with it, in one transaction.
+pub(crate) const APP_USERS_MAX: usize = 1_000;
+
 /// Why a registration was not changed.
 #[derive(Debug, Error)]
 pub(crate) enum RegistryError {
@@ -45,6 +48,8 @@ pub(crate) enum RegistryError {
     GroupInUse { group: GroupName, members: String },
     #[error("{READERS_MAX} readers are registered, which is the most that this version keeps")]
     Full,
+    #[error("`{0}` has {APP_USERS_MAX} users, which is the most that an app may have")]
+    AppFull(Sub),
     #[error("the enrolment token is unknown, used or expired")]
     Token,
     #[error("an attribute is not as the schema has it: {0}")]
@@ -220,6 +225,11 @@ impl Registry {
             }
             state.known_groups(&new.groups)?;
         }
+        if let Registrar::App(app) = by
+            && self.users_of(app).len() >= APP_USERS_MAX
+        {
+            return Err(RegistryError::AppFull(app.clone()));
+        }
         let app = match by {
             Registrar::Admin => None,
             Registrar::App(app) => Some(self.get(&Registrar::Admin, ReaderKind::App, app)?.sub),
@@ -244,9 +254,28 @@ impl Registry {
         let mut record = self.get(by, kind, sub)?;
         let (issued, token) = self.new_token();
         record.token = Some(token);
-        let held_keys = lost && record.enrolment.take().is_some();
-        let affected = self.in_other_hands(&record, held_keys);
-        let revoked = self.write_reader(&record, Expect::Any, affected).await?;
+        if !lost {
+            let revoked = self.write_reader(&record, Expect::Any, Vec::new()).await?;
+            return Ok((record, issued, revoked));
+        }
+        // Whoever has an app's keys may have enrolled users beneath it: what those hold ends as well.
+        let mut records = self.users_of(&record.sub);
+        records.iter_mut().for_each(|user| user.token = None);
+        records.insert(0, record.clone());
+        let mut affected = Vec::new();
+        for record in &mut records {
+            let held_keys = record.enrolment.take().is_some();
+            affected.extend(self.in_other_hands(record, held_keys));
+        }
+        let put = |record: &ReaderRecord| Change::put(reader_key(&record.sub), json(record), Expect::Any);
+        let changes = records.iter().map(put).collect();
+        let install = |state: &mut State| {
+            for record in records {
+                state.insert(record);
+            }
+        };
+        let revoked = self.commit(changes, affected, install).await?;
+        record.enrolment = None;
         Ok((record, issued, revoked))
     }
 
@@ -407,6 +436,12 @@ impl Registry {
         self.read().readers.get(sub).map(|entry| entry.record.clone())
     }
 
+    fn users_of(&self, app: &Sub) -> Vec<ReaderRecord> {
+        let state = self.read();
+        let users = state.readers.values().filter(|entry| entry.record.app.as_ref() == Some(app));
+        users.map(|entry| entry.record.clone()).collect()
+    }
+
     fn new_token(&self) -> (IssuedToken, PendingToken) {
         let secret = Secret::random();
         let expires = self.clock.now().plus(TOKEN_LIFE);
@@ -553,22 +588,29 @@ impl State {
         }
     }
 
-    /// The same, and the users of an app anew: its rights bound theirs.
+    /// The same, and the rights of an app's users with it: its bound theirs.
     fn insert_with_users(&mut self, record: ReaderRecord) {
-        let users = self.readers.values().filter(|entry| entry.record.app.as_ref() == Some(&record.sub));
-        let users: Vec<ReaderRecord> = users.map(|entry| entry.record.clone()).collect();
+        let app = record.sub.clone();
         self.insert(record);
-        for user in users {
-            self.insert(user);
-        }
+        self.refresh(|record| record.app.as_ref() == Some(&app));
     }
 
-    /// After a change of groups: every reader's closure anew, apps before their users.
+    /// After a change of groups: every reader whose closure is another now.
     fn rebuild(&mut self) {
-        let mut records: Vec<ReaderRecord> = self.readers.values().map(|entry| entry.record.clone()).collect();
-        records.sort_by_key(|record| record.app.is_some());
-        for record in records {
-            self.insert(record);
+        self.refresh(|_| true);
+    }
+
+    /// Shows readers as they are now. Those of whom nothing changed stay the same, so that none of their requests is looked at
+    /// again.
+    fn refresh(&mut self, is_meant: impl Fn(&ReaderRecord) -> bool) {
+        let entries = self.readers.values().filter(|entry| is_meant(&entry.record));
+        let changed = entries.filter(|entry| {
+            entry.reader.changing || entry.reader.principal != self.principal(&entry.record, &self.groups)
+        });
+        let changed: Vec<(Sub, Arc<Reader>)> =
+            changed.map(|entry| (entry.record.sub.clone(), Arc::new(self.as_reader(&entry.record)))).collect();
+        for (sub, reader) in changed {
+            self.readers.entry(sub).and_modify(|entry| entry.reader = reader);
         }
     }
 

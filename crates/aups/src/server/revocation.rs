@@ -20,7 +20,7 @@ pub(crate) struct Affected {
 pub(crate) struct Revoked {
     /// The scopes that lost a reader, with their new bumps.
     pub(crate) bumps: BTreeMap<ScopeId, Bump>,
-    /// Readers that lost a scope: their sessions are to be ended.
+    /// Readers that lost a scope, or everything: their sessions are to be ended.
     pub(crate) readers: BTreeSet<Sub>,
 }
 
@@ -40,7 +40,9 @@ pub(super) fn lost(residuals: &Residuals, schema: &Schema, scopes: &[Arc<ScopeSp
     for affected in affected {
         alike.entry(Likeness::of(affected)).or_default().push(affected);
     }
-    let mut lost = Lost::default();
+    // Whoever is gone, or whose keys are in other hands, has its sessions ended whether or not there is a scope to lose.
+    let gone = affected.iter().filter(|affected| affected.after.is_none());
+    let mut lost = Lost { readers: gone.map(|affected| affected.before.sub.clone()).collect(), ..Lost::default() };
     for spec in scopes {
         for group in alike.values() {
             let loses = |affected: &Affected| residuals.loses(spec, &affected.before, affected.after.as_ref(), schema);

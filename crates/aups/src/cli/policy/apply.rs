@@ -48,7 +48,10 @@ impl Apply {
         if self.dry_run {
             return compare::print(&compare::ask(&text, admin).await?);
         }
+        let mut if_version = self.if_version;
         let scopes = if self.retroactive {
+            // What is listed is what this version meant.
+            if_version = if_version.or(retroactive::active_version(admin).await?);
             retroactive::superseded(&compare::ask(&text, admin).await?, admin).await?
         } else {
             Vec::new()
@@ -58,7 +61,7 @@ impl Apply {
         }
         let path = with_query("/v1/policies", &[("comment", &self.comment)]);
         let applied: Result<Applied, _> =
-            admin.send_text(Method::PUT, &path, text.source().to_owned(), self.if_version).await?;
+            admin.send_text(Method::PUT, &path, text.source().to_owned(), if_version).await?;
         applied.map_err(|problem| fault::tell_answer(&text, &problem))?.print()?;
         if self.retroactive { retroactive::destroy(&scopes, admin).await } else { Ok(()) }
     }

@@ -30,6 +30,16 @@ pub(super) struct Scope {
     topic_count: usize,
 }
 
+/// The version in force; `None`: no set was ever applied.
+pub(super) async fn active_version(admin: &Admin) -> Result<Option<u64>, Failure> {
+    #[derive(Deserialize)]
+    struct Kept {
+        version: u64,
+    }
+    let kept: Vec<Kept> = admin.list("/v1/policies/versions").await?;
+    Ok(kept.last().map(|kept| kept.version))
+}
+
 /// The scopes that were used on topics of which somebody loses something.
 pub(super) async fn superseded(diff: &Diff, admin: &Admin) -> Result<Vec<Scope>, Failure> {
     let losing = || diff.entries.iter().filter(|entry| matches!(entry.change, Change::Loses | Change::Both));
@@ -67,12 +77,25 @@ pub(super) fn confirm(scopes: &[Scope], yes: bool) -> Result<(), Failure> {
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::failed("nothing was changed")) }
 }
 
-/// Destroys their keys.
+/// Destroys their keys. What fails does not hold up the rest; it is named, and can be destroyed later.
 pub(super) async fn destroy(scopes: &[Scope], admin: &Admin) -> Result<(), Failure> {
+    let mut left = Vec::new();
     for scope in scopes {
-        admin.delete(&format!("/v1/scopes/{}", scope.id)).await?;
+        match admin.delete_if_there(&format!("/v1/scopes/{}", scope.id)).await {
+            Ok(()) => {}
+            Err(failure) => {
+                failure.tell();
+                left.push(scope.id.as_str());
+            }
+        }
     }
-    terminal::line(&format!("destroyed the keys of {}", counted(scopes.len(), "scope", "scopes")))
+    terminal::line(&format!("destroyed the keys of {}", counted(scopes.len() - left.len(), "scope", "scopes")))?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let error = format!("the policies are in force, but these scopes still have their keys: {}", left.join(" "));
+    Err(Failure::failed(error)
+        .help("destroy each: curl -X DELETE -H \"Authorization: Bearer …\" SERVER/v1/scopes/SCOPE"))
 }
 
 fn topics(scope: &Scope) -> String {

@@ -36,8 +36,11 @@ pub(super) async fn require_token(
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    let of_users = request.uri().path().split('/').nth(2) == Some("users");
-    match presented.filter(|_| of_users).map(|token| admin.apps.check(token)) {
+    let mut path = request.uri().path().trim_end_matches('/').split('/').skip(2);
+    let of_users = path.next() == Some("users");
+    // Of what an app may do, registering takes nothing away.
+    let takes_away = path.next().is_some() && !matches!(*request.method(), Method::GET | Method::HEAD);
+    match presented.filter(|_| of_users).map(|token| admin.apps.check(token, takes_away)) {
         Some(Ok(Some(app))) => {
             request.extensions_mut().insert(Actor::app(&app));
             request.extensions_mut().insert(Registrar::App(app));

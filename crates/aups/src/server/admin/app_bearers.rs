@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 /// Requests of one app.
 const APP_RATE: Rate = Rate { per_second: 50, burst: 100 };
+/// Those of them that may take rights away: each may replace keys that others use too, and asks every scope.
+const APP_CHANGES_RATE: Rate = Rate { per_second: 1, burst: 30 };
 /// Most tokens that are remembered as used; while all are younger than they must be kept, further requests are refused.
 const USED_MAX: usize = 100_000;
 /// How long: an `iat` may lie ahead as far as behind.
@@ -24,16 +26,24 @@ pub(crate) struct AppBearers {
     realm: RealmId,
     clock: Arc<dyn Clock>,
     rate: Buckets<Sub>,
+    changes_rate: Buckets<Sub>,
     used: Mutex<HashMap<[u8; 16], Instant>>,
 }
 
 impl AppBearers {
     pub(crate) fn new(registry: Arc<Registry>, realm: RealmId, clock: Arc<dyn Clock>) -> Self {
-        Self { registry, realm, clock, rate: Buckets::new(APP_RATE), used: Mutex::default() }
+        Self {
+            registry,
+            realm,
+            clock,
+            rate: Buckets::new(APP_RATE),
+            changes_rate: Buckets::new(APP_CHANGES_RATE),
+            used: Mutex::default(),
+        }
     }
 
-    /// The app that signed this. `None`: it is no token of an app of this realm, or too old.
-    pub(super) fn check(&self, token: &str) -> Result<Option<Sub>, Refused> {
+    /// The app that signed this, if it does not ask too much. `None`: it is no token of an app of this realm, or too old.
+    pub(super) fn check(&self, token: &str, takes_away: bool) -> Result<Option<Sub>, Refused> {
         let Ok(sub) = Bearer::peek_sub(token.as_bytes()) else { return Ok(None) };
         let Some(app) = self.registry.reader(&sub).filter(|reader| reader.principal.kind == ReaderKind::App) else {
             return Ok(None);
@@ -45,7 +55,8 @@ impl AppBearers {
         if bearer.aud != self.realm || !fresh || app.changing {
             return Ok(None);
         }
-        self.rate.take(sub.clone(), 1, Instant::now()).map_err(|after| {
+        let rate = if takes_away { &self.changes_rate } else { &self.rate };
+        rate.take(sub.clone(), 1, Instant::now()).map_err(|after| {
             let detail = "too many requests of this app; come back after as many seconds as Retry-After says";
             Refused::later(Problem::new(429, "too-many-requests", "Too many requests", detail), after)
         })?;

@@ -2,7 +2,7 @@
 
 use super::{Admin, name, read_json};
 use crate::server::{audit::Note, http::Refused};
-use aups_core::{Marks, NodeId, Problem};
+use aups_core::{NodeId, Problem};
 use aups_nos::sources::{INVITE_LIFE, SourceRecord, SourcesError};
 use axum::{
     Extension, Json, Router,
@@ -65,10 +65,7 @@ async fn mark(
 ) -> Result<Json<Value>, Refused> {
     let node: NodeId = name(&node)?;
     let Change { labels, tags } = read_json(request).await?;
-    let Marks { labels: old_labels, tags: old_tags } =
-        admin.sources.get(&node).ok_or_else(|| unknown(&node))?.marks.clone();
-    let marks = Marks { labels: labels.unwrap_or(old_labels), tags: tags.unwrap_or(old_tags) };
-    let marked = admin.sources.mark(&node, marks).await.map_err(|error| match error {
+    let marked = admin.sources.mark(&node, labels, tags).await.map_err(|error| match error {
         SourcesError::Marks => {
             Refused::from(Problem::new(400, "malformed-marks", "Malformed labels or tags", error.to_string()))
         }

@@ -58,9 +58,12 @@ impl TokenFile {
         Ok(Prepared { file, place: self })
     }
 
-    /// Takes the file away.
+    /// Takes the file away, if somebody has not done so already.
     pub(super) fn remove(&self) -> io::Result<()> {
-        fs::remove_file(&self.0)?;
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         self.sync_dir()
     }
 
