@@ -27,7 +27,7 @@ pub(crate) struct Bench {
 const EXAMPLES: &str = "\
 Examples:
   aups bench revocation                     200 revocations at 500 items/s
-  aups bench revocation --rate 5000 --json
+  aups bench revocation --rate 1000 --json
   aups bench revocation --broker mqtt://127.0.0.1:1884
                                             a Mosquitto that takes anybody";
 
