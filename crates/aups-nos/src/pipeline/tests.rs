@@ -445,9 +445,8 @@ async fn labels_and_tags_of_a_source_decide_until_they_change_and_nobody_can_say
 #[tokio::test]
 async fn of_what_was_redacted_nobody_decides_without_it() {
     let (store, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::at(NOW)));
-    const WARDS: &str = r#"@obligation("redact:/data/unit") permit(principal, action == Action::"receive", resource);"#;
     let first = Rig::over(store.clone(), clock.clone(), retaining(), None).await;
-    first.put_in_force(WARDS);
+    first.put_in_force(r#"@obligation("redact:/data/unit") permit(principal, action == Action::"receive", resource);"#);
     first.data(r#"{"NodeId":"s1","name":"a","value":1,"unit":"Cel"}"#).await.accepted();
     let published = first.sink.until_delivered(1).await;
     drop(first);

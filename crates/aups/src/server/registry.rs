@@ -260,7 +260,9 @@ impl Registry {
         }
         // Whoever has an app's keys may have enrolled users beneath it: what those hold ends as well.
         let mut records = self.users_of(&record.sub);
-        records.iter_mut().for_each(|user| user.token = None);
+        for user in &mut records {
+            user.token = None;
+        }
         records.insert(0, record.clone());
         let mut affected = Vec::new();
         for record in &mut records {

@@ -308,3 +308,28 @@ async fn a_change_that_is_not_stored_changes_nothing() {
     realm.store.put_if(&key, kept.value, Expect::Any).await.unwrap();
     assert_eq!(realm.remove("alice").await.bumps.len(), 1);
 }
+
+#[tokio::test]
+async fn a_lost_app_takes_what_its_users_hold_along() {
+    let realm = realm().await;
+    let everybody = realm.scope(EVERYBODY).await;
+    let (_, token) = realm.registry.add(&Registrar::Admin, new(ReaderKind::App, "panel")).await.unwrap();
+    realm.enrol(&token, "panel").await.unwrap();
+    let panel = Registrar::App(sub("panel"));
+    let (_, token) = realm.registry.add(&panel, new(ReaderKind::User, "carol")).await.unwrap();
+    realm.enrol(&token, "carol").await.unwrap();
+    let (_, pending) = realm.registry.add(&panel, new(ReaderKind::User, "dave")).await.unwrap();
+    realm.add("alice").await;
+
+    let lost = realm.registry.new_enrolment_token(&Registrar::Admin, ReaderKind::App, &sub("panel"), true).await;
+    let (_, token, revoked) = lost.unwrap();
+    assert_eq!((revoked.bumps, revoked.readers), ([(everybody, Bump(1))].into(), subs(["carol", "panel"])));
+    for name in ["panel", "carol"] {
+        assert!(!realm.registry.password_matches(&sub(name), name.as_bytes()), "{name}");
+        assert!(realm.registry.reader(&sub(name)).unwrap().keys.is_none(), "{name}");
+    }
+    assert!(realm.enrol(&pending, "dave").await.is_err(), "whoever has the app's keys may have made this token");
+    realm.enrol(&token, "again").await.unwrap();
+    let carol = realm.registry.new_enrolment_token(&panel, ReaderKind::User, &sub("carol"), false).await.unwrap().1;
+    realm.enrol(&carol, "again").await.unwrap();
+}
