@@ -140,11 +140,13 @@ impl Sealer {
         };
         // Again after an expiry that fell between asking and sealing, and again in a new session.
         for _ in 0..4 {
+            // Before the KTM's revision is looked at: what says that it is of after a revocation is sealed as such.
+            let ts = self.clock.now();
             if !self.has_counter(permitted) || !self.has_key(scope).await? {
                 self.renew_session().await?;
                 continue;
             }
-            match self.seal_now(permitted, &plaintext) {
+            match self.seal_now(permitted, &plaintext, ts) {
                 Ok(sealed) => return Ok(sealed),
                 Err(SealError::OutsideValidity { .. }) => self.ask_again(scope),
                 Err(SealError::Exhausted) => self.renew_session().await?,
@@ -200,8 +202,8 @@ impl Sealer {
         Ok(true)
     }
 
-    fn seal_now(&mut self, permitted: &Permitted<'_>, plaintext: &[u8]) -> Result<Sealed, SealError> {
-        let (entry, scope, ts) = (permitted.entry(), permitted.scope(), self.clock.now());
+    fn seal_now(&mut self, permitted: &Permitted<'_>, plaintext: &[u8], ts: UnixMillis) -> Result<Sealed, SealError> {
+        let (entry, scope) = (permitted.entry(), permitted.scope());
         let topic = entry.topic.as_str();
         let outside = || SealError::OutsideValidity { ts, nbf: UnixMillis(0), exp: UnixMillis(0) };
         let state = self.scopes.get_mut(&scope.id).ok_or_else(outside)?;
