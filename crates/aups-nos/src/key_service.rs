@@ -415,7 +415,8 @@ impl Seen {
     }
 }
 
-fn is_fresh(iat: UnixMillis, now: UnixMillis) -> bool {
+/// Whether a request that was signed at `iat` may be answered at `now`: it lies no more than [`REQUEST_AGE_MAX`] behind or ahead.
+pub fn is_fresh(iat: UnixMillis, now: UnixMillis) -> bool {
     iat.since(now) <= REQUEST_AGE_MAX && now.since(iat) <= REQUEST_AGE_MAX
 }
 

@@ -9,7 +9,6 @@ use aups_ktm::{KeysTopicsManager, KtmError};
 use aups_policy::{Pdp, Resource, ScopeCounts, WithheldReason};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    ops::Deref,
     sync::Arc,
 };
 use tokio::sync::watch;
@@ -104,17 +103,6 @@ pub(crate) struct Pep {
 /// What is said of an unregistered source: nothing.
 static UNMARKED: Marks = Marks { labels: BTreeSet::new(), tags: BTreeMap::new() };
 
-/// The marks of a source.
-struct MarksOf(Arc<SourceRecord>);
-
-impl Deref for MarksOf {
-    type Target = Marks;
-
-    fn deref(&self) -> &Marks {
-        &self.0.marks
-    }
-}
-
 impl Pep {
     pub(crate) fn new(
         nos: NosId,
@@ -152,9 +140,9 @@ impl Pep {
 
     /// Decides. Waits only for a scope that comes first.
     pub(crate) async fn permit<'a>(&mut self, entry: &'a Entry) -> Result<Permitted<'a>, NotPermitted> {
-        let marks = self.marks(entry).map_err(NotPermitted::Withheld)?;
-        let resource =
-            Resource { item: &entry.item, topic: &entry.topic, marks: marks.as_deref().unwrap_or(&UNMARKED) };
+        let marked = self.marked(entry).map_err(NotPermitted::Withheld)?;
+        let marks = marked.as_ref().map_or(&UNMARKED, |source| &source.marks);
+        let resource = Resource { item: &entry.item, topic: &entry.topic, marks };
         let scope = self.pdp.scope(&resource).map_err(|withheld| {
             NotPermitted::Withheld(match withheld.reason {
                 WithheldReason::NobodyMayRead => Withheld::NobodyMayRead,
@@ -175,15 +163,15 @@ impl Pep {
         }
     }
 
-    /// What an administrator says of the source, as far as the policies in force ask for it.
-    fn marks(&self, entry: &Entry) -> Result<Option<MarksOf>, Withheld> {
+    /// The source of an item, if the policies in force ask what an administrator says of it.
+    fn marked(&self, entry: &Entry) -> Result<Option<Arc<SourceRecord>>, Withheld> {
         let source = &entry.item.source;
         // What this NOS says itself comes from no source; none can register under its name.
         if !source.registered || *source.node_id == *self.nos.as_str() || !self.pdp.asks_marks() {
             return Ok(None);
         }
-        let source = entry.item.source.node_id.parse().ok().and_then(|node_id| self.sources.get(&node_id));
-        source.map(|source| Some(MarksOf(source))).ok_or(Withheld::SourceGone)
+        let known = source.node_id.parse().ok().and_then(|node_id| self.sources.get(&node_id));
+        known.map(Some).ok_or(Withheld::SourceGone)
     }
 
     async fn ensure(&mut self, level: &str, scope: &ScopeSpec) -> Result<(), NotPermitted> {

@@ -7,7 +7,7 @@
 use crate::{
     item::{self, Resource},
     mention::{Mentions, path_into_item},
-    outcome::children,
+    outcome::{children, is_test},
     reader::Failure,
     residual::reads_as,
     schema::Schema,
@@ -117,26 +117,7 @@ fn is_claim(expr: &Expr) -> bool {
     let form = match expr {
         Expr::HasAttr { .. } | Expr::Like { .. } | Expr::Is { .. } => true,
         Expr::UnaryOp { op, .. } => matches!(op, UnaryOp::Not | UnaryOp::IsEmpty),
-        Expr::BinaryOp { op, .. } => matches!(
-            op,
-            BinaryOp::And
-                | BinaryOp::Or
-                | BinaryOp::Eq
-                | BinaryOp::NotEq
-                | BinaryOp::Less
-                | BinaryOp::LessEq
-                | BinaryOp::Greater
-                | BinaryOp::GreaterEq
-                | BinaryOp::In
-                | BinaryOp::Contains
-                | BinaryOp::ContainsAll
-                | BinaryOp::ContainsAny
-                | BinaryOp::HasTag
-                | BinaryOp::DecimalLessThan
-                | BinaryOp::DecimalLessEq
-                | BinaryOp::DecimalGreater
-                | BinaryOp::DecimalGreaterEq
-        ),
+        Expr::BinaryOp { op, .. } => matches!(op, BinaryOp::And | BinaryOp::Or) || is_test(*op),
         _ => false,
     };
     form && asks_only_for_item(expr)

@@ -1,13 +1,12 @@
 //! What a change of a reader takes away from it.
 
 use crate::{
-    reader::{self, Failure, RequestContext},
+    partial::Known,
+    reader::{Failure, RequestContext},
     residual::{EVERYBODY, Part, Residual, Residuals},
     schema::Schema,
-    vocabulary::Vocabulary,
 };
 use aups_core::{Principal, ScopeSpec};
-use cedar_policy::{PartialEntities, PartialEntityUid, PartialRequest, pst::Clause};
 
 impl Residuals {
     /// Whether somebody could have got the key of a scope as the reader that it was and no longer as the one that it is;
@@ -46,22 +45,11 @@ impl Residuals {
 
     /// What is left of a residual when the reader is known and the context is not.
     fn left_of_context(&self, spec: &ScopeSpec, who: &Principal, schema: &Schema) -> Result<Box<str>, Failure> {
-        let vocabulary = Vocabulary::get();
         let policies = self.parsed(spec, who.kind)?;
-        let concrete = reader::entities(who, Some(schema))?;
-        let entities = PartialEntities::from_concrete(concrete, schema.cedar())?;
-        let name = PartialEntityUid::from_concrete(vocabulary.reader(who.kind, who.sub.as_str()));
-        let item = PartialEntityUid::new(vocabulary.item_type.clone(), None);
-        let request = PartialRequest::new(name, vocabulary.receive.clone(), item, None, schema.cedar())?;
-        let response = policies.tpe(&request, &entities, schema.cedar())?;
         let mut left = Residual::default();
-        for policy in response.policies() {
-            let effect = policy.effect();
-            let policy = policy.to_pst()?;
-            let [Clause::When(condition)] = policy.body().clauses().as_slice() else {
-                return Err("a residual that is not one condition".into());
-            };
-            left.add(&Part::of(effect, condition)?);
+        for (line, condition) in Known::reader(who, schema).evaluate(policies.policies().cloned())? {
+            let policy = policies.policy(&line).ok_or("a residual of a line that was not asked")?;
+            left.add(&Part::of(policy.effect(), &condition)?);
         }
         Ok(left.finish()?)
     }

@@ -87,25 +87,7 @@ impl Outcomes {
             // How partial evaluation writes an instant that it knows: `datetime("1970-01-01").offset(duration("…ms"))`.
             Expr::BinaryOp { op: BinaryOp::Offset, left, right } => !(is_literal(left) && is_literal(right)),
             Expr::GetAttr { expr, .. } | Expr::BinaryOp { op: BinaryOp::GetTag, left: expr, .. } => !exists(expr),
-            Expr::BinaryOp { op, .. } => !matches!(
-                op,
-                BinaryOp::Eq
-                    | BinaryOp::NotEq
-                    | BinaryOp::Less
-                    | BinaryOp::LessEq
-                    | BinaryOp::Greater
-                    | BinaryOp::GreaterEq
-                    | BinaryOp::In
-                    | BinaryOp::Contains
-                    | BinaryOp::ContainsAll
-                    | BinaryOp::ContainsAny
-                    | BinaryOp::HasTag
-                    | BinaryOp::IsInRange
-                    | BinaryOp::DecimalLessThan
-                    | BinaryOp::DecimalLessEq
-                    | BinaryOp::DecimalGreater
-                    | BinaryOp::DecimalGreaterEq
-            ),
+            Expr::BinaryOp { op, .. } => !is_test(*op),
             Expr::Literal(_)
             | Expr::Var(_)
             | Expr::HasAttr { .. }
@@ -126,6 +108,29 @@ impl Outcomes {
     pub(crate) const fn is_always_true(self) -> bool {
         !self.falsity && !self.failure
     }
+}
+
+/// True or false of any two operands that a valid policy may have: it never fails.
+pub(crate) const fn is_test(op: BinaryOp) -> bool {
+    matches!(
+        op,
+        BinaryOp::Eq
+            | BinaryOp::NotEq
+            | BinaryOp::Less
+            | BinaryOp::LessEq
+            | BinaryOp::Greater
+            | BinaryOp::GreaterEq
+            | BinaryOp::In
+            | BinaryOp::Contains
+            | BinaryOp::ContainsAll
+            | BinaryOp::ContainsAny
+            | BinaryOp::HasTag
+            | BinaryOp::IsInRange
+            | BinaryOp::DecimalLessThan
+            | BinaryOp::DecimalLessEq
+            | BinaryOp::DecimalGreater
+            | BinaryOp::DecimalGreaterEq
+    )
 }
 
 /// `datetime("…")` and its like.

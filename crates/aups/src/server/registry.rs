@@ -86,6 +86,11 @@ pub(crate) struct ReaderRecord {
 }
 
 impl ReaderRecord {
+    /// Whether this app registered it.
+    fn is_of(&self, app: &Sub) -> bool {
+        self.app.as_ref() == Some(app)
+    }
+
     /// Whether its keys are known.
     pub(crate) const fn is_enrolled(&self) -> bool {
         self.enrolment.is_some()
@@ -225,13 +230,11 @@ impl Registry {
             }
             state.known_groups(&new.groups)?;
         }
-        if let Registrar::App(app) = by
-            && self.users_of(app).len() >= APP_USERS_MAX
-        {
-            return Err(RegistryError::AppFull(app.clone()));
-        }
         let app = match by {
             Registrar::Admin => None,
+            Registrar::App(app) if self.read().users_of(app).count() >= APP_USERS_MAX => {
+                return Err(RegistryError::AppFull(app.clone()));
+            }
             Registrar::App(app) => Some(self.get(&Registrar::Admin, ReaderKind::App, app)?.sub),
         };
         let (issued, token) = self.new_token();
@@ -254,30 +257,19 @@ impl Registry {
         let mut record = self.get(by, kind, sub)?;
         let (issued, token) = self.new_token();
         record.token = Some(token);
-        if !lost {
-            let revoked = self.write_reader(&record, Expect::Any, Vec::new()).await?;
-            return Ok((record, issued, revoked));
-        }
-        // Whoever has an app's keys may have enrolled users beneath it: what those hold ends as well.
-        let mut records = self.users_of(&record.sub);
-        for user in &mut records {
-            user.token = None;
-        }
-        records.insert(0, record.clone());
-        let mut affected = Vec::new();
-        for record in &mut records {
-            let held_keys = record.enrolment.take().is_some();
-            affected.extend(self.in_other_hands(record, held_keys));
-        }
-        let put = |record: &ReaderRecord| Change::put(reader_key(&record.sub), json(record), Expect::Any);
-        let changes = records.iter().map(put).collect();
-        let install = |state: &mut State| {
-            for record in records {
-                state.insert(record);
+        let (mut users, mut affected) = (Vec::new(), Vec::new());
+        if lost {
+            // Whoever has an app's keys may have enrolled users beneath it: what those hold ends as well.
+            users.extend(self.read().users_of(sub).map(|entry| ReaderRecord { token: None, ..entry.record.clone() }));
+            for reader in std::iter::once(&mut record).chain(&mut users) {
+                let held_keys = reader.enrolment.take().is_some();
+                affected.extend(self.in_other_hands(reader, held_keys));
             }
-        };
+        }
+        let changed = || std::iter::once(&record).chain(&users);
+        let changes = changed().map(|reader| put_reader(reader, Expect::Any)).collect();
+        let install = |state: &mut State| changed().for_each(|reader| state.insert(reader.clone()));
         let revoked = self.commit(changes, affected, install).await?;
-        record.enrolment = None;
         Ok((record, issued, revoked))
     }
 
@@ -332,7 +324,7 @@ impl Registry {
         }
         let enrolment = Enrolment { signing_key, kem, password_sha256: Digest::of(password.as_bytes()) };
         let held_keys = record.enrolment.replace(enrolment).is_some();
-        let affected = self.in_other_hands(&record, held_keys);
+        let affected = self.in_other_hands(&record, held_keys).into_iter().collect();
         let revoked = self.write_reader(&record, Expect::Any, affected).await?;
         Ok((record, revoked))
     }
@@ -438,12 +430,6 @@ impl Registry {
         self.read().readers.get(sub).map(|entry| entry.record.clone())
     }
 
-    fn users_of(&self, app: &Sub) -> Vec<ReaderRecord> {
-        let state = self.read();
-        let users = state.readers.values().filter(|entry| entry.record.app.as_ref() == Some(app));
-        users.map(|entry| entry.record.clone()).collect()
-    }
-
     fn new_token(&self) -> (IssuedToken, PendingToken) {
         let secret = Secret::random();
         let expires = self.clock.now().plus(TOKEN_LIFE);
@@ -457,8 +443,7 @@ impl Registry {
         expect: Expect,
         affected: Vec<Affected>,
     ) -> Result<Revoked, RegistryError> {
-        let change = Change::Put { key: reader_key(&record.sub), value: json(record), expect };
-        self.commit(vec![change], affected, |state| state.insert_with_users(record.clone())).await
+        self.commit(vec![put_reader(record, expect)], affected, |state| state.insert_with_users(record.clone())).await
     }
 
     async fn write_group(
@@ -482,26 +467,23 @@ impl Registry {
         };
         let install = |state: &mut State| {
             state.groups.insert(name, within);
-            state.rebuild();
+            state.refresh(|_| true);
         };
         self.commit(vec![change], affected, install).await
     }
 
     /// A reader whose keys are no longer its own, if it held any. The users of an app have their keys in their own hands.
-    fn in_other_hands(&self, record: &ReaderRecord, held_keys: bool) -> Vec<Affected> {
+    fn in_other_hands(&self, record: &ReaderRecord, held_keys: bool) -> Option<Affected> {
         let state = self.read();
-        let entry = state.readers.get(&record.sub).filter(|_| held_keys);
-        entry.map(|entry| Affected { before: entry.reader.principal.clone(), after: None }).into_iter().collect()
+        let entry = state.readers.get(&record.sub).filter(|_| held_keys)?;
+        Some(Affected { before: entry.reader.principal.clone(), after: None })
     }
 
     /// A reader, and the users of an app, before and after its record becomes this; `None`: it is gone.
     fn affected(&self, record: &ReaderRecord, after: Option<&ReaderRecord>) -> Vec<Affected> {
         let state = self.read();
         let becomes = after.map(|record| Arc::new(state.principal(record, &state.groups)));
-        let concerned = state
-            .readers
-            .values()
-            .filter(|entry| entry.record.sub == record.sub || entry.record.app.as_ref() == Some(&record.sub));
+        let concerned = state.readers.get(&record.sub).into_iter().chain(state.users_of(&record.sub));
         let affected = concerned.map(|entry| {
             let before = entry.reader.principal.clone();
             let after = becomes.as_ref().map(|becomes| {
@@ -590,16 +572,19 @@ impl State {
         }
     }
 
-    /// The same, and the rights of an app's users with it: its bound theirs.
-    fn insert_with_users(&mut self, record: ReaderRecord) {
-        let app = record.sub.clone();
-        self.insert(record);
-        self.refresh(|record| record.app.as_ref() == Some(&app));
+    /// The users of an app; nobody but an app has any, and nobody else is looked for.
+    fn users_of(&self, app: &Sub) -> impl Iterator<Item = &Entry> {
+        let is_app = self.readers.get(app).is_some_and(|entry| entry.record.kind == ReaderKind::App);
+        self.readers.values().take_while(move |_| is_app).filter(|entry| entry.record.is_of(app))
     }
 
-    /// After a change of groups: every reader whose closure is another now.
-    fn rebuild(&mut self) {
-        self.refresh(|_| true);
+    /// The same, and the rights of an app's users with it: its bound theirs.
+    fn insert_with_users(&mut self, record: ReaderRecord) {
+        let app = (record.kind == ReaderKind::App).then(|| record.sub.clone());
+        self.insert(record);
+        if let Some(app) = app {
+            self.refresh(|record| record.is_of(&app));
+        }
     }
 
     /// Shows readers as they are now. Those of whom nothing changed stay the same, so that none of their requests is looked at
@@ -662,7 +647,7 @@ impl Registrar {
     fn sees(&self, record: &ReaderRecord) -> bool {
         match self {
             Self::Admin => true,
-            Self::App(app) => record.app.as_ref() == Some(app),
+            Self::App(app) => record.is_of(app),
         }
     }
 }
@@ -686,6 +671,10 @@ fn merge(current: &Attributes, given: Map<String, Value>) -> Result<Attributes, 
         attributes.retain(|_, value| !value.is_null());
     }
     serde_json::from_value(merged)
+}
+
+fn put_reader(record: &ReaderRecord, expect: Expect) -> Change {
+    Change::Put { key: reader_key(&record.sub), value: json(record), expect }
 }
 
 fn reader_key(sub: &Sub) -> String {

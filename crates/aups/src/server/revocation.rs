@@ -44,9 +44,10 @@ pub(super) fn lost(residuals: &Residuals, schema: &Schema, scopes: &[Arc<ScopeSp
     let gone = affected.iter().filter(|affected| affected.after.is_none());
     let mut lost = Lost { readers: gone.map(|affected| affected.before.sub.clone()).collect(), ..Lost::default() };
     for spec in scopes {
+        let names_readers = names_readers(spec);
         for group in alike.values() {
             let loses = |affected: &Affected| residuals.loses(spec, &affected.before, affected.after.as_ref(), schema);
-            let losing: Vec<&Affected> = if names_readers(spec) {
+            let losing: Vec<&Affected> = if names_readers {
                 group.iter().copied().filter(|affected| loses(affected)).collect()
             } else if group.first().is_some_and(|first| loses(first)) {
                 group.clone()

@@ -3,7 +3,7 @@
 use crate::server::{http::Refused, registry::Registry};
 use aups_core::{Clock, Problem, ReaderKind, RealmId, Sub, limits::REQUEST_AGE_MAX};
 use aups_envelope::bearer::Bearer;
-use aups_nos::{Buckets, Rate, Readers as _};
+use aups_nos::{Buckets, Rate, Readers as _, is_fresh};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -50,9 +50,7 @@ impl AppBearers {
         };
         let Some(keys) = &app.keys else { return Ok(None) };
         let Ok(bearer) = Bearer::verify(token.as_bytes(), &keys.signing_key) else { return Ok(None) };
-        let now = self.clock.now();
-        let fresh = bearer.iat.since(now) <= REQUEST_AGE_MAX && now.since(bearer.iat) <= REQUEST_AGE_MAX;
-        if bearer.aud != self.realm || !fresh || app.changing {
+        if bearer.aud != self.realm || !is_fresh(bearer.iat, self.clock.now()) || app.changing {
             return Ok(None);
         }
         let rate = if takes_away { &self.changes_rate } else { &self.rate };

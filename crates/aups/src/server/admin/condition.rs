@@ -2,11 +2,17 @@
 
 use crate::server::http::Refused;
 use aups_core::Problem;
-use axum::http::{HeaderMap, header::IF_MATCH};
+use axum::{
+    http::{
+        HeaderMap,
+        header::{ETAG, IF_MATCH},
+    },
+    response::{IntoResponse, Response},
+};
 
-/// The entity tag of a version.
-pub(super) fn etag(version: u64) -> String {
-    format!("\"{version}\"")
+/// An answer that is the state of a version, with its entity tag.
+pub(super) fn of_version(version: u64, body: impl IntoResponse) -> Response {
+    ([(ETAG, format!("\"{version}\""))], body).into_response()
 }
 
 /// The version that the request expects to be in force: `If-Match: "3"`; `*` and nothing expect no particular one.

@@ -2,7 +2,7 @@
 
 use super::{
     Admin,
-    condition::{etag, expected_version},
+    condition::{expected_version, of_version},
     query, read_json,
 };
 use crate::server::{
@@ -16,11 +16,8 @@ use aups_policy::{Diff, PolicyError, SOURCE_BYTES_MAX};
 use axum::{
     Extension, Json, Router,
     extract::{Request, State},
-    http::{
-        HeaderMap, Uri,
-        header::{CONTENT_TYPE, ETAG},
-    },
-    response::{IntoResponse, Response},
+    http::{HeaderMap, Uri, header::CONTENT_TYPE},
+    response::Response,
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
@@ -47,8 +44,7 @@ async fn show(State(admin): State<Admin>, uri: Uri) -> Result<Response, Refused>
         None => (active.version.number, active.text.clone()),
         Some(number) => (number, admin.policies.text(number).await?),
     };
-    let headers = [(ETAG, etag(number)), (CONTENT_TYPE, "text/plain; charset=utf-8".into())];
-    Ok((headers, text.to_string()).into_response())
+    Ok(of_version(number, text.to_string()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,8 +96,7 @@ fn in_force(version: &Version, note: &Note) -> Response {
     note.add("version", version.number);
     note.add("policies", version.policies);
     tracing::info!(version = version.number, policies = version.policies, author = version.author, "policies in force");
-    let body = Json(json!({ "version": version.number, "policies": version.policies }));
-    ([(ETAG, etag(version.number))], body).into_response()
+    of_version(version.number, Json(json!({ "version": version.number, "policies": version.policies })))
 }
 
 async fn check(State(admin): State<Admin>, request: Request) -> Result<Json<Value>, Refused> {

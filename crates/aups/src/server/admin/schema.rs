@@ -2,7 +2,7 @@
 
 use super::{
     Admin,
-    condition::{etag, expected_version},
+    condition::{expected_version, of_version},
     query, read_json,
 };
 use crate::server::{admin_tokens::Actor, audit::Note, http::Refused, policies::Active};
@@ -10,11 +10,8 @@ use aups_policy::SchemaExtension;
 use axum::{
     Extension, Json, Router,
     extract::{Request, State},
-    http::{
-        HeaderMap, Uri,
-        header::{CONTENT_TYPE, ETAG},
-    },
-    response::{IntoResponse, Response},
+    http::{HeaderMap, Uri},
+    response::Response,
     routing::get,
 };
 use serde::Deserialize;
@@ -35,8 +32,7 @@ async fn show(State(admin): State<Admin>, uri: Uri) -> Result<Response, Refused>
     if query::<Show>(&uri)?.extension.is_some() {
         return Ok(extension(&active));
     }
-    let headers = [(ETAG, etag(active.schema_version)), (CONTENT_TYPE, "text/plain; charset=utf-8".into())];
-    Ok((headers, active.schema.text().to_owned()).into_response())
+    Ok(of_version(active.schema_version, active.schema.text().to_owned()))
 }
 
 async fn change(
@@ -56,5 +52,5 @@ async fn change(
 }
 
 fn extension(active: &Active) -> Response {
-    ([(ETAG, etag(active.schema_version))], Json(active.schema.extension())).into_response()
+    of_version(active.schema_version, Json(active.schema.extension()))
 }
