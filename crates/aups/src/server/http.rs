@@ -109,12 +109,16 @@ async fn no_method(request: Request) -> Refused {
 /// How often samples of histograms are folded into their summaries: between two scrapes they would pile up.
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Keeps the metrics small although nobody scrapes them, for as long as the task runs.
-pub(crate) async fn keep_metrics() {
-    let mut upkeep = tokio::time::interval(METRICS_UPKEEP_EVERY);
-    loop {
-        upkeep.tick().await;
-        metrics_recorder().run_upkeep();
+/// Begins to count, and keeps the metrics small although nobody scrapes them, for as long as the task runs.
+pub(crate) fn keep_metrics() -> impl Future<Output = ()> {
+    // Here and not in the task: what happens before that is first run is counted as well.
+    let recorder = metrics_recorder();
+    async move {
+        let mut upkeep = tokio::time::interval(METRICS_UPKEEP_EVERY);
+        loop {
+            upkeep.tick().await;
+            recorder.run_upkeep();
+        }
     }
 }
 
