@@ -257,6 +257,8 @@ fn filter() -> impl Strategy<Value = Filter> {
     let first = prop_oneof![8 => select(&NAMES[..]), 1 => select(&["+", "aups", "$SYS"][..])];
     let share = prop::option::weighted(0.2, Just("$share/g/"));
     (share, first, levels, any::<bool>()).prop_filter_map("no filter", |(share, first, levels, rest)| {
+        // What `#` takes in has one level more than its parent, and the topics that it is tried on have four.
+        let levels = levels.into_iter().take(if rest { 2 } else { 3 });
         let levels: Vec<&str> = [first].into_iter().chain(levels).chain(rest.then_some("#")).collect();
         format!("{}{}", share.unwrap_or_default(), levels.join("/")).parse().ok()
     })
