@@ -16,7 +16,7 @@ use aups_core::{
     Bump, Clock, KeyId, NosId, ScopeId, ScopeSpec, ScopeTag, UnixMillis,
     limits::{HISTORY_DEFAULT, KEY_LIFE_MIN, ROOT_PERIOD_DEFAULT},
 };
-use aups_envelope::{Kek, VerifyingKey, constant_time_eq, schedule};
+use aups_envelope::{Kek, KeyEntry, VerifyingKey, constant_time_eq, schedule};
 use aups_store::{Change, Store};
 use futures_util::{FutureExt as _, future, future::BoxFuture};
 use std::{
@@ -141,6 +141,48 @@ impl Ktm {
     ) -> Result<BTreeMap<ScopeId, Bump>, KtmError> {
         self.core.revoke(scopes, with).await
     }
+
+    /// The keys to seal with now and in the next epoch. Costs no I/O and two copies of a key, unless the epoch is new.
+    ///
+    /// Keys asked for after a bump returned are under it. [`KtmError::UnknownScope`]: it was destroyed; ensure it anew.
+    pub async fn sealing_keys(&self, scope: &ScopeId) -> Result<SealingKeys, KtmError> {
+        let now = self.core.clock.now();
+        match self.core.scopes.using(scope, now).and_then(|scope| scope.sealing_keys(now)) {
+            Some(keys) => Ok(keys),
+            None => self.core.derive_sealing_keys(scope, now).await,
+        }
+    }
+
+    /// Replaces the scope's keys of now and later, because somebody may no longer read. What was sealed stays readable.
+    pub async fn bump(&self, scope: &ScopeId) -> Result<Bump, KtmError> {
+        self.core.bump(scope).await
+    }
+
+    /// The same by hand, without anybody having lost a right.
+    pub async fn rotate(&self, scope: &ScopeId) -> Result<Bump, KtmError> {
+        self.bump(scope).await
+    }
+
+    /// Destroys the scope's salt, and with it every key of the scope, past and to come.
+    ///
+    /// Readers keep what they were given. The store's own snapshots and unreclaimed blocks may hold the wrapped salt a
+    /// while longer; see `docs/guide/keys.md`.
+    pub async fn destroy(&self, scope: &ScopeId) -> Result<(), KtmError> {
+        self.core.destroy(scope).await
+    }
+
+    /// Every scope there is, with what it says.
+    pub fn scopes(&self) -> Vec<Arc<ScopeSpec>> {
+        self.core.scopes.all().iter().map(|scope| Arc::clone(&scope.spec)).collect()
+    }
+
+    /// The paper's table, for people: the newest keys of every scope, and those of destroyed scopes.
+    ///
+    /// At most [`KEYS_LISTED_PER_SCOPE`](crate::KEYS_LISTED_PER_SCOPE) per scope; fewer, but at least two, where scopes
+    /// are many and all together would be more than [`KEYS_LISTED_MAX`](crate::KEYS_LISTED_MAX). Never a keyT.
+    pub async fn keys(&self) -> Result<Vec<KeyRow>, KtmError> {
+        self.core.keys().await
+    }
 }
 
 impl Drop for Ktm {
@@ -166,12 +208,8 @@ impl KeysTopicsManager for Ktm {
         }
     }
 
-    fn sealing_keys<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<SealingKeys, KtmError>> {
-        let now = self.core.clock.now();
-        match self.core.scopes.using(scope, now).and_then(|scope| scope.sealing_keys(now)) {
-            Some(keys) => future::ready(Ok(keys)).boxed(),
-            None => self.core.derive_sealing_keys(scope, now).boxed(),
-        }
+    fn sealing_key<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<KeyEntry, KtmError>> {
+        async move { Ok(self.sealing_keys(scope).await?.current) }.boxed()
     }
 
     fn resolve<'a>(&'a self, key_id: &'a KeyId) -> BoxFuture<'a, Result<Option<Resolved>, KtmError>> {
@@ -182,25 +220,12 @@ impl KeysTopicsManager for Ktm {
         future::ready(Ok(self.core.publishers.certificates(self.core.clock.now()))).boxed()
     }
 
-    fn bump<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<Bump, KtmError>> {
-        self.core.bump(scope).boxed()
-    }
-
-    fn destroy<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<(), KtmError>> {
-        self.core.destroy(scope).boxed()
-    }
-
     fn revisions(&self) -> watch::Receiver<u64> {
         self.core.revisions.subscribe()
     }
 
-    fn scopes(&self) -> BoxFuture<'_, Result<Vec<Arc<ScopeSpec>>, KtmError>> {
-        let specs = self.core.scopes.all().iter().map(|scope| Arc::clone(&scope.spec)).collect();
-        future::ready(Ok(specs)).boxed()
-    }
-
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<KeyRow>, KtmError>> {
-        self.core.keys().boxed()
+    fn scope_ids(&self) -> BoxFuture<'_, Result<Vec<ScopeId>, KtmError>> {
+        future::ready(Ok(self.core.scopes.all().iter().map(|scope| scope.spec.id).collect())).boxed()
     }
 }
 

@@ -1,17 +1,17 @@
-//! What the KTM does for NOSs and administrators: the trait that a network crosses later.
+//! What the KTM does for NOSs: the trait that a network crosses ([`crate::link`]).
 
 use crate::error::KtmError;
-use aups_core::{Bump, KeyId, NosId, PublisherSlot, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
+use aups_core::{KeyId, NosId, PublisherSlot, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
 use aups_envelope::{KeyEntry, VerifyingKey};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 use tokio::sync::watch;
 
-/// The Keys Topics Manager as its callers see it.
+/// The Keys Topics Manager as NOSs see it: what administrators may do besides stands at [`crate::Ktm`].
 ///
-/// Every call is safe to repeat; only [`bump`](Self::bump) and [`begin_incarnation`](Self::begin_incarnation) then count
-/// twice. What is read is right as of some moment during the call: keys asked for after a bump returned are under it.
+/// Every call is safe to repeat; only [`begin_incarnation`](Self::begin_incarnation) then counts twice. What is read is right
+/// as of some moment during the call.
 pub trait KeysTopicsManager: Send + Sync + 'static {
     /// Gives a NOS that starts its slot (the same for ever, from 1) and the number of this start (from 1, rising).
     ///
@@ -26,11 +26,11 @@ pub trait KeysTopicsManager: Send + Sync + 'static {
     /// Makes sure that the scope exists, whoever else asks for it at the same time. No I/O if it does.
     fn ensure_scope<'a>(&'a self, spec: &'a ScopeSpec) -> BoxFuture<'a, Result<ScopeTag, KtmError>>;
 
-    /// The keys to seal with now and in the next epoch.
+    /// The key to seal with now.
     ///
-    /// Ask for every batch: it costs no I/O and two copies of a key, and a bump shows at once.
+    /// Ask for every batch: it costs no I/O and a copy of a key, and a bump shows at once.
     /// [`KtmError::UnknownScope`]: it was destroyed; ensure it anew.
-    fn sealing_keys<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<SealingKeys, KtmError>>;
+    fn sealing_key<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<KeyEntry, KtmError>>;
 
     /// The key of an id, for a reader whom the caller then checks against the scope.
     ///
@@ -40,32 +40,12 @@ pub trait KeysTopicsManager: Send + Sync + 'static {
     /// A certificate for every NOS, signed with the realm key (JWS, typ `aups-nos`), good for twelve more hours at least.
     fn publishers(&self) -> BoxFuture<'_, Result<Vec<String>, KtmError>>;
 
-    /// Replaces the scope's keys of now and later, because somebody may no longer read. What was sealed stays readable.
-    fn bump<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<Bump, KtmError>>;
-
-    /// The same by hand, without anybody having lost a right.
-    fn rotate<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<Bump, KtmError>> {
-        self.bump(scope)
-    }
-
-    /// Destroys the scope's salt, and with it every key of the scope, past and to come.
-    ///
-    /// Readers keep what they were given. The store's own snapshots and unreclaimed blocks may hold the wrapped salt a
-    /// while longer; see `docs/guide/keys.md`.
-    fn destroy<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<(), KtmError>>;
-
     /// Counts what changes keys otherwise than time does: bumps and destructions. A NOS asks again for the keys of its scopes
     /// when it moves, and re-seals what a broker retains.
     fn revisions(&self) -> watch::Receiver<u64>;
 
-    /// Every scope there is: what to look through when a reader loses a right, for those to bump.
-    fn scopes(&self) -> BoxFuture<'_, Result<Vec<Arc<ScopeSpec>>, KtmError>>;
-
-    /// The paper's table, for people: the newest keys of every scope, and those of destroyed scopes.
-    ///
-    /// At most [`KEYS_LISTED_PER_SCOPE`](crate::KEYS_LISTED_PER_SCOPE) per scope; fewer, but at least two, where scopes
-    /// are many and all together would be more than [`KEYS_LISTED_MAX`](crate::KEYS_LISTED_MAX). Never a keyT.
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<KeyRow>, KtmError>>;
+    /// Which scopes there are: a NOS forgets what it knows of others.
+    fn scope_ids(&self) -> BoxFuture<'_, Result<Vec<ScopeId>, KtmError>>;
 }
 
 /// A start of a NOS.

@@ -238,8 +238,8 @@ impl fmt::Debug for Nos {
 async fn usage_of_scopes(store: Arc<dyn Store>, ktm: &dyn KeysTopicsManager) -> Result<Usage, StartError> {
     let usage = Usage::open(store).await?;
     let mut gone: BTreeSet<_> = usage.topics_by_scope().into_keys().collect();
-    for scope in ktm.scopes().await? {
-        gone.remove(&scope.id);
+    for scope in ktm.scope_ids().await? {
+        gone.remove(&scope);
     }
     usage.forget(&gone).await?;
     Ok(usage)

@@ -174,8 +174,8 @@ impl Sealer {
 
     /// Under what this would be sealed now.
     pub(crate) async fn would_seal_under(&self, scope: &ScopeSpec) -> Result<SealedUnder, NotPermitted> {
-        let keys = self.ktm.sealing_keys(&scope.id).await.map_err(not_permitted)?;
-        Ok(SealedUnder::of(&keys.current.key_id))
+        let key = self.ktm.sealing_key(&scope.id).await.map_err(not_permitted)?;
+        Ok(SealedUnder::of(&key.key_id))
     }
 
     /// Whether this session may seal with the KTM's key of now; takes it up if it is new.
@@ -186,7 +186,7 @@ impl Sealer {
         if state.asked == self.asking && state.key.is_some() {
             return Ok(true);
         }
-        let entry = self.ktm.sealing_keys(&scope.id).await.map_err(not_permitted)?.current;
+        let entry = self.ktm.sealing_key(&scope.id).await.map_err(not_permitted)?;
         state.asked = self.asking;
         if state.key.as_ref().is_some_and(|key| key.key_id() == entry.key_id) {
             return Ok(true);

@@ -4,7 +4,6 @@ use crate::{
 };
 use aups_core::{ItemId, ManualClock, Session};
 use aups_envelope::SealedMessage;
-use aups_ktm::KeysTopicsManager as _;
 use aups_store::{Embedded, InMemory, IngestQueue, QueueLimits, Store};
 use bytes::Bytes;
 use std::{
@@ -122,7 +121,7 @@ async fn a_new_policy_makes_a_new_scope_and_a_bump_a_new_key_from_the_next_batch
     rig.data("2").await.accepted();
     let published = rig.sink.until_delivered(2).await;
     assert_eq!(key_id(&published[0]), key_id(&published[1]));
-    let scope = rig.ktm.scopes().await.unwrap()[0].id;
+    let scope = rig.ktm.scopes()[0].id;
     rig.ktm.bump(&scope).await.unwrap();
     rig.data("3").await.accepted();
     let published = rig.sink.until_delivered(3).await;
@@ -140,7 +139,7 @@ async fn a_destroyed_scope_is_made_anew() {
     let rig = Rig::with(config(), None).await;
     rig.data("1").await.accepted();
     rig.sink.until_delivered(1).await;
-    rig.ktm.destroy(&rig.ktm.scopes().await.unwrap()[0].id).await.unwrap();
+    rig.ktm.destroy(&rig.ktm.scopes()[0].id).await.unwrap();
     rig.data("2").await.accepted();
     let published = rig.sink.until_delivered(2).await;
     assert_eq!(rig.open(&published[1]).await.data.value.get(), "2");
@@ -294,7 +293,7 @@ async fn a_bump_shows_with_the_next_message_and_what_is_retained_is_sealed_anew(
     rig.data(r#"{"NodeId":"s1","name":"b","value":2}"#).await.accepted();
     let before = rig.sink.until_delivered(2).await;
     assert!(before.iter().all(|message| message.retain));
-    let scope = rig.ktm.scopes().await.unwrap()[0].id;
+    let scope = rig.ktm.scopes()[0].id;
     rig.ktm.bump(&scope).await.unwrap();
     let resealed = rig.sink.until_delivered(4).await.split_off(2);
     for message in &resealed {
@@ -337,7 +336,7 @@ async fn what_is_not_retained_is_not_sealed_again() {
     let rig = Rig::with(config(), None).await;
     rig.data("1").await.accepted();
     assert!(!rig.sink.until_delivered(1).await[0].retain);
-    rig.ktm.bump(&rig.ktm.scopes().await.unwrap()[0].id).await.unwrap();
+    rig.ktm.bump(&rig.ktm.scopes()[0].id).await.unwrap();
     rig.data("2").await.accepted();
     let published = rig.sink.until_delivered(2).await;
     assert_eq!(rig.open(&published[1]).await.data.value.get(), "2");
@@ -349,7 +348,7 @@ async fn what_a_broker_retained_before_the_start_is_sealed_anew() {
     let first = Rig::over(store.clone(), clock.clone(), retaining(), None).await;
     first.data(r#"{"NodeId":"s1","name":"a","value":1}"#).await.accepted();
     let published = first.sink.until_delivered(1).await;
-    first.ktm.bump(&first.ktm.scopes().await.unwrap()[0].id).await.unwrap();
+    first.ktm.bump(&first.ktm.scopes()[0].id).await.unwrap();
     let resealed = first.sink.until_delivered(2).await;
     drop(first);
 

@@ -147,6 +147,6 @@ async fn a_bump_shows_with_the_next_batch() {
     let mut bench = Bench::new(METEOROLOGISTS, 10).await;
     let a = named("a");
     let before = bench.seal_next(&a).await;
-    bench.ktm.bump(&bench.ktm.scopes().await.unwrap()[0].id).await.unwrap();
+    bench.ktm.bump(&bench.ktm.scopes()[0].id).await.unwrap();
     assert_eq!(bench.seal_next(&a).await.key_id.bump().0, before.key_id.bump().0 + 1);
 }

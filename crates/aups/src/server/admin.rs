@@ -26,7 +26,7 @@ use super::{
 use access::Guesses;
 pub(crate) use app_bearers::AppBearers;
 use aups_core::Problem;
-use aups_ktm::KeysTopicsManager;
+use aups_ktm::Ktm;
 use aups_nos::{Sources, Usage};
 use axum::{
     Router,
@@ -53,7 +53,7 @@ pub(crate) struct Admin {
     pub(crate) policies: Arc<Policies>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) usage: Arc<Usage>,
-    pub(crate) ktm: Arc<dyn KeysTopicsManager>,
+    pub(crate) ktm: Arc<Ktm>,
     pub(crate) sessions: Arc<dyn Sessions>,
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use aups_core::{Attributes, Clock, GroupName, Principal, ReaderKind, Sub, UnixMillis};
 use aups_envelope::{Secret, VerifyingKey, kem::KemPublicKey};
-use aups_ktm::{KeysTopicsManager as _, Ktm, KtmError};
+use aups_ktm::{Ktm, KtmError};
 use aups_nos::{Reader, ReaderKeys, Readers};
 use aups_policy::{AttributeError, Pdp, Residuals, Schema};
 use aups_store::{Change, Expect, Store, StoreError};
@@ -532,7 +532,7 @@ impl Registry {
     }
 
     async fn revoke(&self, changes: Vec<Change>, affected: Vec<Affected>) -> Result<Revoked, RegistryError> {
-        let scopes = if affected.is_empty() { Vec::new() } else { self.ktm.scopes().await? };
+        let scopes = if affected.is_empty() { Vec::new() } else { self.ktm.scopes() };
         let (residuals, schema) = (Arc::clone(&self.residuals), self.schema());
         let look = move || revocation::lost(&residuals, &schema, &scopes, &affected);
         let lost = tokio::task::spawn_blocking(look).await;

@@ -34,7 +34,7 @@ struct View {
 }
 
 async fn list(State(admin): State<Admin>) -> Result<Json<Value>, Refused> {
-    let specs = admin.ktm.scopes().await.map_err(|error| Refused::from(storage_problem(&error)))?;
+    let specs = admin.ktm.scopes();
     let mut topics = admin.usage.topics_by_scope();
     let mut views: Vec<View> = specs
         .iter()

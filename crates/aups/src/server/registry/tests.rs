@@ -1,7 +1,7 @@
 use super::*;
 use aups_core::{Bump, Item, ManualClock, Marks, ScopeId};
 use aups_envelope::{Kek, SigningKey, kem::Kem};
-use aups_ktm::KtmSettings;
+use aups_ktm::{KeysTopicsManager as _, KtmSettings};
 use aups_policy::{PolicySet, Resource};
 use aups_store::InMemory;
 
