@@ -2,7 +2,8 @@
 //! that the test moves.
 
 use crate::{
-    Nos, NosConfig, NosParts, Outgoing, Reader, ReaderKeys, Readers, Receipt, Registration, Sink, SinkError, Sources,
+    KeyLedger, KeyOutcome, LedgerError, Nos, NosConfig, NosParts, Outgoing, Reader, ReaderKeys, Readers, Receipt,
+    Registration, Sink, SinkError, Sources,
     accept::{Acceptance, Entry, Sender},
     json::Document,
 };
@@ -115,6 +116,25 @@ impl FakeReaders {
         let principal =
             Principal { kind: ReaderKind::User, sub: sub.clone(), attributes, groups: [].into(), app: None };
         self.readers.lock().unwrap().insert(sub, Arc::new(Reader { principal, keys, changing: false }));
+    }
+}
+
+/// Keeps what it is told, unless it is full.
+#[derive(Default)]
+pub(crate) struct FakeLedger {
+    pub(crate) told: Mutex<Vec<KeyOutcome>>,
+    pub(crate) full: AtomicBool,
+}
+
+impl KeyLedger for FakeLedger {
+    fn record(&self, outcome: KeyOutcome) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let kept = if self.full.load(Ordering::Relaxed) {
+            Err("full".into())
+        } else {
+            self.told.lock().unwrap().push(outcome);
+            Ok(())
+        };
+        std::future::ready(kept).boxed()
     }
 }
 
@@ -243,6 +263,7 @@ pub(crate) struct Rig {
     pub(crate) ktm: Arc<Ktm>,
     pub(crate) policies: watch::Sender<Arc<Pdp>>,
     pub(crate) readers: Arc<FakeReaders>,
+    pub(crate) ledger: Arc<FakeLedger>,
     pub(crate) sink: Arc<FakeSink>,
     pub(crate) nos: Nos,
 }
@@ -277,6 +298,7 @@ impl Rig {
         let ktm = Arc::new(ktm);
         let (policies, in_force) = watch::channel(pdp(ktm.realm().id(), METEOROLOGISTS));
         let readers = Arc::new(FakeReaders::default());
+        let ledger = Arc::new(FakeLedger::default());
         let nos = Nos::start(NosParts {
             id: nos_id(),
             realm_key: ktm.realm().public(),
@@ -285,6 +307,7 @@ impl Rig {
             policies: in_force,
             residuals: Arc::new(Residuals::new(100)),
             readers: readers.clone(),
+            ledger: Some(ledger.clone()),
             sink: sink.clone(),
             store,
             queue,
@@ -292,7 +315,7 @@ impl Rig {
             config,
         });
         let nos = nos.await.unwrap();
-        Self { clock, ktm, policies, readers, sink, nos }
+        Self { clock, ktm, policies, readers, ledger, sink, nos }
     }
 
     pub(crate) fn router(&self) -> Router {

@@ -1,26 +1,24 @@
-//! The key service: readers ask for temporary keys (`POST /v1/keys`) and for what they may subscribe to
-//! (`GET /v1/topics`). DESIGN section 7 to the letter.
+//! The key service: readers ask for temporary keys and for what they may subscribe to ([`http`]). DESIGN section 7 to the
+//! letter.
 //!
 //! Checks come in this order, cheap before dear, and those that a stranger could turn against somebody else after the
-//! signature: size, form, freshness, rate by address, reader known and signature, realm, rate by reader, jti, policy, seal.
+//! signature: size, form, freshness, rate by origin, reader known and signature, realm, rate by reader, jti, policy, seal,
+//! ledger.
+
+pub(crate) mod http;
 
 use crate::{
     bounded_log::BoundedLog,
     config::KeyServiceLimits,
     problem::Refusal,
     rate::{Buckets, sender_network},
-    southbound::{
-        address, bearer,
-        body::{BodyError, discard, read_body},
-    },
 };
 use aups_core::{
     Clock, Filter, KeyId, NosId, Principal, Problem, RealmId, ScopeId, ScopeSpec, Sub, UnixMillis,
-    limits::{KEY_REQUEST_BYTES_MAX, REQUEST_AGE_MAX},
+    limits::REQUEST_AGE_MAX,
 };
 use aups_envelope::{
     SigningKey, VerifyingKey,
-    bearer::Bearer,
     kem::KemPublicKey,
     key_request::{
         Certificate, ChallengeKey, Freshness, Grants, KeyRequest, KeyRequestError, Wanted, seal_key_response,
@@ -29,16 +27,9 @@ use aups_envelope::{
 };
 use aups_ktm::{KeysTopicsManager, KtmError};
 use aups_policy::{Pdp, RequestContext, Residuals, judge_by_name};
-use axum::{
-    Json,
-    body::Body,
-    extract::{Query, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
-};
-use serde::Deserialize;
+use futures_util::future::BoxFuture;
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -46,8 +37,6 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, error};
 
-/// The media type of compact JWS (RFC 7515 section 9.2.1).
-const JOSE: &str = "application/jose";
 /// How long a challenge can be answered.
 const CHALLENGE_LIFE: Duration = REQUEST_AGE_MAX;
 /// How long a `jti` is remembered at least: an `iat` may lie ahead as far as behind.
@@ -90,6 +79,74 @@ pub struct ReaderKeys {
     pub kem: KemPublicKey,
 }
 
+/// Where a key request came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// HTTP, from this address.
+    Http(IpAddr),
+    /// MQTT, on the topic of this reader. A broker tells no address.
+    Mqtt(Sub),
+}
+
+impl Origin {
+    /// What policies may ask of it.
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Http(address) => Some(address.to_canonical()),
+            Self::Mqtt(_) => None,
+        }
+    }
+}
+
+/// Is told of every key that is granted or denied, before the answer leaves.
+pub trait KeyLedger: Send + Sync + 'static {
+    /// Keeps what came of a request. If it cannot be kept, no key is handed out: the reader is told 503.
+    ///
+    /// The answer waits for this.
+    fn record(&self, outcome: KeyOutcome) -> BoxFuture<'_, Result<(), LedgerError>>;
+}
+
+/// The ledger does not take what it is told.
+pub type LedgerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What came of the request of a reader that has proved who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOutcome {
+    /// Who asked.
+    pub sub: Sub,
+    /// Where from.
+    pub origin: Origin,
+    /// The keys that it is given, those of the following epoch among them, which it did not ask for.
+    pub granted: Vec<GrantedKey>,
+    /// The keys that it is not given, for whatever reason.
+    pub denied: Vec<Wanted>,
+}
+
+impl KeyOutcome {
+    const fn of_nothing(sub: Sub, origin: Origin) -> Self {
+        Self { sub, origin, granted: Vec::new(), denied: Vec::new() }
+    }
+}
+
+/// A key that a reader is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedKey {
+    /// The key.
+    pub key_id: KeyId,
+    /// Whose key it is.
+    pub scope: ScopeId,
+    /// Where the reader says that it saw a message under it, or under the key before: nobody has checked that.
+    pub topic: String,
+}
+
+/// An answer to a reader that is known.
+struct KeyAnswer {
+    /// The signed object.
+    jws: String,
+    /// Whether a key is in it.
+    granted: bool,
+}
+
 /// Answers key requests.
 pub(crate) struct KeyService {
     nos: NosId,
@@ -98,6 +155,7 @@ pub(crate) struct KeyService {
     signing_key: Arc<SigningKey>,
     ktm: Arc<dyn KeysTopicsManager>,
     readers: Arc<dyn Readers>,
+    ledger: Option<Arc<dyn KeyLedger>>,
     policies: watch::Receiver<Arc<Pdp>>,
     /// First levels of topics on which something may be published.
     first_levels: Vec<String>,
@@ -119,28 +177,11 @@ pub(crate) struct KeyServiceParts {
     pub(crate) ktm: Arc<dyn KeysTopicsManager>,
     pub(crate) residuals: Arc<Residuals>,
     pub(crate) readers: Arc<dyn Readers>,
+    pub(crate) ledger: Option<Arc<dyn KeyLedger>>,
     pub(crate) policies: watch::Receiver<Arc<Pdp>>,
     pub(crate) first_levels: Vec<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: KeyServiceLimits,
-}
-
-/// `POST /v1/keys`.
-pub(crate) async fn post_keys(State(service): State<Arc<KeyService>>, request: Request) -> Response {
-    let from = address(&request);
-    let (head, mut body) = request.into_parts();
-    match service.answer(&head.headers, &mut body, from).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            discard(&mut body, &head.headers).await;
-            refusal.into_response()
-        }
-    }
-}
-
-/// `GET /v1/topics`.
-pub(crate) async fn get_topics(State(service): State<Arc<KeyService>>, request: Request) -> Response {
-    service.topics(&request, address(&request)).unwrap_or_else(IntoResponse::into_response)
 }
 
 impl KeyService {
@@ -152,6 +193,7 @@ impl KeyService {
             ktm,
             residuals,
             readers,
+            ledger,
             policies,
             first_levels,
             clock,
@@ -164,6 +206,7 @@ impl KeyService {
             signing_key,
             ktm,
             readers,
+            ledger,
             policies,
             first_levels,
             residuals,
@@ -177,26 +220,23 @@ impl KeyService {
         }
     }
 
-    async fn answer(&self, headers: &HeaderMap, body: &mut Body, address: IpAddr) -> Result<Response, Refusal> {
-        check_media_type(headers)?;
-        let bytes = read_body(body, KEY_REQUEST_BYTES_MAX).await.map_err(request_unread)?;
-        let unverified = KeyRequest::peek(&bytes).map_err(|error| malformed(&error))?;
+    /// Answers the bytes of a request.
+    async fn answer(&self, bytes: &[u8], origin: &Origin) -> Result<KeyAnswer, Refusal> {
+        let unverified = KeyRequest::peek(bytes).map_err(|error| malformed(&error))?;
         let now = self.clock.now();
         self.check_fresh(&unverified.sub, &unverified.freshness, now)?;
-        self.check_address(address)?;
-        let (reader, request) = self.verify(&bytes, &unverified.sub)?;
+        self.check_origin(origin, &unverified.sub)?;
+        let (reader, request) = self.verify(bytes, &unverified.sub)?;
         let Some(keys) = &reader.keys else { return Err(unauthorised().into()) };
         if request.aud != self.realm {
             return Err(unauthorised().into());
         }
         self.check_reader(&request.sub)?;
         self.seen().take(request.sub.clone(), request.jti, Instant::now())?;
-        let grants =
-            self.decide(&reader.principal, &request.want, now, address).await.map_err(|error| ktm_failed(&error))?;
-        self.check_unchanged(&reader)?;
+        let decided = self.decide(&reader.principal, request.want, now, origin).await;
+        let (grants, outcome) = decided.map_err(|error| ktm_failed(&error))?;
         let certificate = self.certificate(&grants.publishers, now)?;
-        let granted = !grants.keys.is_empty();
-        let body = seal_key_response(&bytes, &grants, now, &self.nos, &certificate, &self.signing_key, &keys.kem)
+        let jws = seal_key_response(bytes, &grants, now, &self.nos, &certificate, &self.signing_key, &keys.kem)
             .map_err(|error| {
                 error!(sub = %request.sub, error = &error as &dyn std::error::Error, "cannot seal to this reader");
                 Refusal::from(Problem::new(
@@ -206,12 +246,12 @@ impl KeyService {
                     "nothing can be sealed to the key that you enrolled; ask for a new token and enrol again",
                 ))
             })?;
-        let status = if granted { StatusCode::OK } else { StatusCode::FORBIDDEN };
-        let headers = [
-            (header::CONTENT_TYPE, HeaderValue::from_static(JOSE)),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ];
-        Ok((status, headers, body).into_response())
+        if let Some(ledger) = &self.ledger {
+            ledger.record(outcome).await.map_err(|error| unrecorded(&error))?;
+        }
+        // Last: rights may have been taken away while we waited. What is on record may then be more than was handed out.
+        self.check_unchanged(&reader)?;
+        Ok(KeyAnswer { jws, granted: !grants.keys.is_empty() })
     }
 
     /// Refuses to hand out what was decided about a reader that has changed since, or is changing: it may hold none of the
@@ -225,27 +265,36 @@ impl KeyService {
     async fn decide(
         &self,
         who: &Principal,
-        want: &[Wanted],
+        want: Vec<Wanted>,
         now: UnixMillis,
-        address: IpAddr,
-    ) -> Result<Grants, KtmError> {
-        let context = RequestContext { at: Some(now), address: Some(address.to_canonical()) };
-        let wanted: BTreeSet<KeyId> = want.iter().map(|wanted| wanted.key_id).collect();
+        origin: &Origin,
+    ) -> Result<(Grants, KeyOutcome), KtmError> {
+        let context = RequestContext { at: Some(now), address: origin.address() };
+        let wanted: BTreeMap<KeyId, String> = want.into_iter().map(|wanted| (wanted.key_id, wanted.topic)).collect();
         let mut grants = Grants { publishers: self.ktm.publishers().await?, ..Grants::default() };
-        for key_id in &wanted {
+        let mut outcome = KeyOutcome::of_nothing(who.sub.clone(), origin.clone());
+        for (key_id, topic) in &wanted {
             match self.ktm.resolve(key_id).await? {
                 Some(resolved) if self.may_read(&resolved.spec, who, &context) => {
+                    let granted = |key_id| GrantedKey { key_id, scope: resolved.spec.id, topic: topic.clone() };
+                    outcome.granted.push(granted(*key_id));
                     grants.keys.push(resolved.key);
-                    grants.next.extend(resolved.next.filter(|next| !wanted.contains(&next.key_id)));
+                    if let Some(next) = resolved.next.filter(|next| !wanted.contains_key(&next.key_id)) {
+                        outcome.granted.push(granted(next.key_id));
+                        grants.next.push(next);
+                    }
                 }
-                _ => grants.denied.push(*key_id),
+                _ => {
+                    outcome.denied.push(Wanted { key_id: *key_id, topic: topic.clone() });
+                    grants.denied.push(*key_id);
+                }
             }
         }
         let count = |entries: usize| u64::try_from(entries).unwrap_or(u64::MAX);
         metrics::counter!("aups_keys_granted_total").increment(count(grants.keys.len()));
         metrics::counter!("aups_keys_denied_total").increment(count(grants.denied.len()));
         debug!(sub = %who.sub, granted = grants.keys.len(), denied = grants.denied.len(), "key request");
-        Ok(grants)
+        Ok((grants, outcome))
     }
 
     fn may_read(&self, scope: &ScopeSpec, who: &Principal, context: &RequestContext) -> bool {
@@ -262,32 +311,6 @@ impl KeyService {
             }
         }
         decision.allow
-    }
-
-    fn topics(&self, request: &Request, address: IpAddr) -> Result<Response, Refusal> {
-        let token = bearer(request.headers())?.ok_or_else(unauthorised)?;
-        let sub = Bearer::peek_sub(token.as_bytes()).map_err(|_| unauthorised())?;
-        self.check_address(address)?;
-        let reader = self.readers.reader(&sub);
-        let bearer = Bearer::verify(token.as_bytes(), &self.verifying_key(reader.as_deref()));
-        let (Some(reader), Ok(bearer)) = (reader, bearer) else { return Err(unauthorised().into()) };
-        if reader.keys.is_none() || bearer.aud != self.realm {
-            return Err(unauthorised().into());
-        }
-        let now = self.clock.now();
-        if !is_fresh(bearer.iat, now) {
-            return Err(unauthorised().with("now", now.0).into());
-        }
-        self.check_reader(&sub)?;
-        let pdp = Arc::clone(&self.policies.borrow());
-        let answer = match asked_filter(request.uri())? {
-            Some(filter) => {
-                let (accepted, reason) = self.judge(&pdp, &reader.principal, &filter);
-                serde_json::json!({ "filter": filter, "accepted": accepted, "reason": reason })
-            }
-            None => serde_json::json!({ "items": self.readable(&pdp, &reader.principal) }),
-        };
-        Ok(Json(answer).into_response())
     }
 
     fn readable(&self, pdp: &Pdp, who: &Principal) -> Vec<Filter> {
@@ -330,6 +353,15 @@ impl KeyService {
         }
         let challenge = self.challenges.issue(sub, now, CHALLENGE_LIFE);
         Err(unauthorised().with("now", now.0).with("challenge", challenge).into())
+    }
+
+    /// What is published on a reader's topic is that reader's. How much, whoever takes it from the broker has looked at.
+    fn check_origin(&self, origin: &Origin, sub: &Sub) -> Result<(), Refusal> {
+        match origin {
+            Origin::Http(address) => self.check_address(*address),
+            Origin::Mqtt(of_topic) if of_topic == sub => Ok(()),
+            Origin::Mqtt(_) => Err(unauthorised().into()),
+        }
     }
 
     fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
@@ -420,37 +452,6 @@ pub fn is_fresh(iat: UnixMillis, now: UnixMillis) -> bool {
     iat.since(now) <= REQUEST_AGE_MAX && now.since(iat) <= REQUEST_AGE_MAX
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let essence = |value: &HeaderValue| {
-        value.to_str().ok().map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-    };
-    match headers.get(header::CONTENT_TYPE).map(essence) {
-        None => Ok(()),
-        Some(Some(essence)) if essence == JOSE => Ok(()),
-        Some(_) => {
-            let detail = "send a signed key request as application/jose";
-            Err(Problem::new(415, "media-type", "media type not taken", detail).into())
-        }
-    }
-}
-
-/// The filter that the query names: `?filter=data/%23`.
-fn asked_filter(uri: &Uri) -> Result<Option<Filter>, Refusal> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Asked {
-        filter: Option<String>,
-    }
-    let malformed = |detail: String| Problem::new(400, "malformed-query", "malformed query", detail);
-    let Query(Asked { filter }) = Query::try_from_uri(uri)
-        .map_err(|_| malformed("nothing may be asked but `filter`, once, percent-encoded".to_owned()))?;
-    let Some(filter) = filter else { return Ok(None) };
-    let parsed = filter.parse();
-    let parsed =
-        parsed.map_err(|error| malformed(format!("`{filter}` is no topic filter: {error}")).member("filter"))?;
-    Ok(Some(parsed))
-}
-
 /// One body for an unknown reader and a bad signature: a stranger learns nothing.
 fn unauthorised() -> Problem {
     Problem::new(
@@ -466,19 +467,6 @@ fn malformed(error: &KeyRequestError) -> Refusal {
     Problem::new(400, "key-request", "malformed key request", format!("{error}; docs/protocol.md has the form")).into()
 }
 
-fn request_unread(error: BodyError) -> Refusal {
-    match error {
-        BodyError::TooLarge => Problem::new(
-            413,
-            "too-large",
-            "body too large",
-            format!("a key request has at most {KEY_REQUEST_BYTES_MAX} bytes; ask for fewer keys at once"),
-        )
-        .into(),
-        other => other.into(),
-    }
-}
-
 fn too_many(after: Duration) -> Refusal {
     let detail = "too many requests; come back after as many seconds as Retry-After says";
     Refusal::later(Problem::new(429, "too-many-requests", "too many requests", detail), after)
@@ -491,6 +479,12 @@ fn unavailable() -> Problem {
 /// Nothing is handed out, and nothing is called denied that only could not be looked up.
 fn ktm_failed(error: &KtmError) -> Refusal {
     error!(error = error as &dyn std::error::Error, "the KTM did not answer a key request");
+    Refusal::later(unavailable(), Duration::from_secs(1))
+}
+
+/// Nothing is handed out that is not on record.
+fn unrecorded(error: &LedgerError) -> Refusal {
+    error!(error = &**error as &dyn std::error::Error, "the outcome of a key request cannot be recorded");
     Refusal::later(unavailable(), Duration::from_secs(1))
 }
 

@@ -3,7 +3,10 @@
 use crate::{
     accept::Acceptance,
     config::NosConfig,
-    key_service::{KeyService, KeyServiceParts, Readers, get_topics, post_keys},
+    key_service::{
+        KeyLedger, KeyService, KeyServiceParts, Readers,
+        http::{get_topics, post_keys},
+    },
     pep::Pep,
     pipeline::{Changes, Pipeline, PipelineParts, backlog::Backlog},
     problem::method_not_allowed,
@@ -48,6 +51,8 @@ pub struct NosParts {
     pub residuals: Arc<Residuals>,
     /// Who may ask for keys.
     pub readers: Arc<dyn Readers>,
+    /// Is told which keys readers are given and denied; `None`: nobody is.
+    pub ledger: Option<Arc<dyn KeyLedger>>,
     /// Where messages go.
     pub sink: Arc<dyn Sink>,
     /// Keeps registrations of sources.
@@ -108,6 +113,7 @@ impl Nos {
             policies,
             residuals,
             readers,
+            ledger,
             sink,
             store,
             queue,
@@ -151,6 +157,7 @@ impl Nos {
             ktm,
             residuals,
             readers,
+            ledger,
             policies,
             first_levels: config.topics.first_levels(),
             clock: Arc::clone(&clock),

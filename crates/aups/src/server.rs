@@ -113,6 +113,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         policies: policies.decisions(),
         residuals,
         readers: Arc::clone(&registry) as _,
+        ledger: None,
         sink: Arc::clone(&mqtt.sink),
         store,
         queue: open_queue(&settings).await?,

@@ -1,12 +1,18 @@
-use super::*;
+use super::{http::JOSE, *};
 use crate::fixture::{Answer, Enrolled, METEOROLOGISTS, NOW, Rig, post, with_bearer, with_type};
 use crate::{NosConfig, Rate};
 use aups_core::{ReaderKind, limits::SKEW_MAX};
 use aups_envelope::{
-    SealedMessage, hash,
+    SealedMessage,
+    bearer::Bearer,
+    hash,
     key_request::{OpenedResponse, open_key_response},
 };
-use axum::http;
+use axum::{
+    body::Body,
+    http::{self, StatusCode, header},
+};
+use std::sync::atomic::Ordering;
 
 fn request(rig: &Rig, reader: &Enrolled, want: &[KeyId]) -> KeyRequest {
     KeyRequest {
@@ -210,6 +216,28 @@ fn a_jti_is_remembered_as_long_as_its_request_could_be_fresh_and_then_forgotten(
 }
 
 #[tokio::test]
+async fn what_is_granted_and_denied_is_on_record_before_it_leaves_or_does_not_leave() {
+    let rig = Rig::new().await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let key_id = published_key(&rig).await;
+    let unknown = altered(key_id);
+    let jws = || request(&rig, &alice, &[key_id, unknown]).sign(&alice.signing_key);
+    let asked = jws();
+    let answer = ask(&rig, &asked).await;
+    let next = open(&rig, &alice, &asked, &answer).grants.next[0].key_id;
+    let told = rig.ledger.told.lock().unwrap().clone();
+    let [outcome] = &told[..] else { panic!("one request, one outcome: {told:?}") };
+    assert_eq!((outcome.sub.as_str(), &outcome.origin), ("alice", &Origin::Http([192, 0, 2, 1].into())));
+    let scope = rig.ktm.resolve(&key_id).await.unwrap().unwrap().spec.id;
+    let granted = |key_id| GrantedKey { key_id, scope, topic: "data/s1/x".into() };
+    assert_eq!(outcome.granted, [granted(key_id), granted(next)]);
+    assert_eq!(outcome.denied, [Wanted { key_id: unknown, topic: "data/s1/x".into() }]);
+
+    rig.ledger.full.store(true, Ordering::Relaxed);
+    assert_eq!(ask(&rig, &jws()).await.problem(), (503, "unavailable"));
+}
+
+#[tokio::test]
 async fn what_is_no_key_request_is_malformed() {
     let rig = Rig::new().await;
     let alice = rig.readers.enrol("alice", &["meteorologist"]);
@@ -314,7 +342,7 @@ async fn a_reader_whose_rights_are_being_changed_gets_no_key_until_they_are() {
     rig.readers.replace("alice", false);
     assert_eq!(asked().await.status, StatusCode::OK);
     // What was decided about the reader of a moment ago is not handed out.
-    rig.readers.unsteady.store(true, std::sync::atomic::Ordering::Relaxed);
+    rig.readers.unsteady.store(true, Ordering::Relaxed);
     assert_eq!(asked().await.problem(), (503, "unavailable"));
 }
 
