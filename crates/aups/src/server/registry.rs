@@ -5,6 +5,8 @@
 //!
 //! A change that takes rights away replaces the keys that it concerns in the same transaction: see [`Registry::commit`].
 
+pub(crate) mod state;
+
 use super::{
     digest::Digest,
     revocation::{self, Affected, Revoked},
@@ -12,21 +14,20 @@ use super::{
 use aups_core::{Attributes, Clock, GroupName, Principal, ReaderKind, Sub, UnixMillis};
 use aups_envelope::{Secret, VerifyingKey, kem::KemPublicKey};
 use aups_ktm::{Ktm, KtmError};
-use aups_nos::{Reader, ReaderKeys, Readers};
+use aups_nos::{Reader, Readers};
 use aups_policy::{AttributeError, Pdp, Residuals, Schema};
 use aups_store::{Change, Expect, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use state::{GROUP_PREFIX, GroupRecord, READER_PREFIX, State, closure, json, put_reader, reader_key};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 use thiserror::Error;
 use tokio::sync::watch;
 
-const READER_PREFIX: &str = "reader/";
-const GROUP_PREFIX: &str = "group/";
 /// How long an enrolment token holds.
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_mins(15);
 /// Most readers that one realm registers in this version: all are kept in memory.
@@ -115,13 +116,6 @@ struct PendingToken {
     expires: UnixMillis,
 }
 
-/// A group as it is stored: the groups that hold it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupRecord {
-    groups: BTreeSet<GroupName>,
-}
-
 /// A token as its receiver sees it, once.
 #[derive(Debug)]
 pub(crate) struct IssuedToken {
@@ -167,20 +161,6 @@ pub(crate) struct Registry {
     state: RwLock<State>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    readers: BTreeMap<Sub, Entry>,
-    groups: BTreeMap<GroupName, BTreeSet<GroupName>>,
-    tokens: HashMap<Digest, Sub>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    record: ReaderRecord,
-    /// The same as the decision points see it, with every group that holds one of its groups.
-    reader: Arc<Reader>,
-}
-
 impl Registry {
     /// Reads what is stored, in the store that the KTM was opened on.
     pub(crate) async fn open(
@@ -190,25 +170,8 @@ impl Registry {
         decisions: watch::Receiver<Arc<Pdp>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, RegistryError> {
-        let mut state = State::default();
-        for (key, value) in store.list(GROUP_PREFIX).await?.0 {
-            let record: GroupRecord = parse(&key, &value.value)?;
-            if let Some(Ok(name)) = key.strip_prefix(GROUP_PREFIX).map(str::parse) {
-                state.groups.insert(name, record.groups);
-            }
-        }
-        let mut records: Vec<ReaderRecord> = Vec::new();
-        for (key, value) in store.list(READER_PREFIX).await?.0 {
-            records.push(parse(&key, &value.value)?);
-        }
-        // Apps before their users, whose rights end where the app's do.
-        records.sort_by_key(|record| record.app.is_some());
-        for record in records {
-            if let Some(app) = record.app.clone().filter(|app| !state.readers.contains_key(app)) {
-                return Err(RegistryError::Orphan { sub: record.sub, app });
-            }
-            state.insert(record);
-        }
+        let (groups, readers) = (store.list(GROUP_PREFIX).await?.0, store.list(READER_PREFIX).await?.0);
+        let state = State::of(groups.into_iter().chain(readers).map(|(key, record)| (key, record.value)))?;
         Ok(Self { ktm, residuals, decisions, clock, changes: tokio::sync::Mutex::new(()), state: RwLock::new(state) })
     }
 
@@ -363,12 +326,7 @@ impl Registry {
 
     /// Whether this is the MQTT password of this reader.
     pub(crate) fn password_matches(&self, sub: &Sub, password: &[u8]) -> bool {
-        let digest = Digest::of(password);
-        self.read()
-            .readers
-            .get(sub)
-            .and_then(|entry| entry.record.enrolment.as_ref())
-            .is_some_and(|enrolment| enrolment.password_sha256.matches(&digest))
+        self.read().password_matches(sub, password)
     }
 
     /// Adds a group.
@@ -552,94 +510,7 @@ impl Registry {
 
 impl Readers for Registry {
     fn reader(&self, sub: &Sub) -> Option<Arc<Reader>> {
-        self.read().readers.get(sub).map(|entry| Arc::clone(&entry.reader))
-    }
-}
-
-impl State {
-    fn insert(&mut self, record: ReaderRecord) {
-        self.remove(&record.sub);
-        if let Some(token) = &record.token {
-            self.tokens.insert(token.sha256, record.sub.clone());
-        }
-        let reader = Arc::new(self.as_reader(&record));
-        self.readers.insert(record.sub.clone(), Entry { record, reader });
-    }
-
-    fn remove(&mut self, sub: &Sub) {
-        if let Some(token) = self.readers.remove(sub).and_then(|entry| entry.record.token) {
-            self.tokens.remove(&token.sha256);
-        }
-    }
-
-    /// The users of an app; nobody but an app has any, and nobody else is looked for.
-    fn users_of(&self, app: &Sub) -> impl Iterator<Item = &Entry> {
-        let is_app = self.readers.get(app).is_some_and(|entry| entry.record.kind == ReaderKind::App);
-        self.readers.values().take_while(move |_| is_app).filter(|entry| entry.record.is_of(app))
-    }
-
-    /// The same, and the rights of an app's users with it: its bound theirs.
-    fn insert_with_users(&mut self, record: ReaderRecord) {
-        let app = (record.kind == ReaderKind::App).then(|| record.sub.clone());
-        self.insert(record);
-        if let Some(app) = app {
-            self.refresh(|record| record.is_of(&app));
-        }
-    }
-
-    /// Shows readers as they are now. Those of whom nothing changed stay the same, so that none of their requests is looked at
-    /// again.
-    fn refresh(&mut self, is_meant: impl Fn(&ReaderRecord) -> bool) {
-        let entries = self.readers.values().filter(|entry| is_meant(&entry.record));
-        let changed = entries.filter(|entry| {
-            entry.reader.changing || entry.reader.principal != self.principal(&entry.record, &self.groups)
-        });
-        let changed: Vec<(Sub, Arc<Reader>)> =
-            changed.map(|entry| (entry.record.sub.clone(), Arc::new(self.as_reader(&entry.record)))).collect();
-        for (sub, reader) in changed {
-            self.readers.entry(sub).and_modify(|entry| entry.reader = reader);
-        }
-    }
-
-    /// Lets readers get no keys for a while, or again.
-    fn set_changing(&mut self, subs: &[Sub], changing: bool) {
-        for sub in subs {
-            if let Some(entry) = self.readers.get(sub) {
-                let reader = Reader { changing, ..self.as_reader(&entry.record) };
-                self.readers.entry(sub.clone()).and_modify(|entry| entry.reader = Arc::new(reader));
-            }
-        }
-    }
-
-    fn principal(&self, record: &ReaderRecord, groups: &BTreeMap<GroupName, BTreeSet<GroupName>>) -> Principal {
-        // There is no user without its app: they are removed together, and looked for at the start.
-        let app = record.app.as_ref().and_then(|app| self.readers.get(app));
-        let app = app.map(|app| Arc::new(self.principal(&app.record, groups)));
-        Principal {
-            kind: record.kind,
-            sub: record.sub.clone(),
-            attributes: record.attrs.clone(),
-            groups: closure(groups, &record.groups),
-            app,
-        }
-    }
-
-    fn as_reader(&self, record: &ReaderRecord) -> Reader {
-        Reader {
-            principal: self.principal(record, &self.groups),
-            keys: record
-                .enrolment
-                .as_ref()
-                .map(|enrolment| ReaderKeys { signing_key: enrolment.signing_key, kem: enrolment.kem.clone() }),
-            changing: false,
-        }
-    }
-
-    fn known_groups(&self, groups: &BTreeSet<GroupName>) -> Result<(), RegistryError> {
-        match groups.iter().find(|group| !self.groups.contains_key(*group)) {
-            None => Ok(()),
-            Some(unknown) => Err(RegistryError::Unknown { what: "group", name: unknown.to_string() }),
-        }
+        self.read().reader(sub)
     }
 }
 
@@ -652,18 +523,6 @@ impl Registrar {
     }
 }
 
-/// The groups and every group that holds one of them.
-fn closure(all: &BTreeMap<GroupName, BTreeSet<GroupName>>, groups: &BTreeSet<GroupName>) -> BTreeSet<GroupName> {
-    let mut closure = BTreeSet::new();
-    let mut open: Vec<&GroupName> = groups.iter().collect();
-    while let Some(group) = open.pop() {
-        if closure.insert(group.clone()) {
-            open.extend(all.get(group).into_iter().flatten());
-        }
-    }
-    closure
-}
-
 fn merge(current: &Attributes, given: Map<String, Value>) -> Result<Attributes, serde_json::Error> {
     let mut merged = serde_json::to_value(current)?;
     if let Value::Object(attributes) = &mut merged {
@@ -671,23 +530,6 @@ fn merge(current: &Attributes, given: Map<String, Value>) -> Result<Attributes, 
         attributes.retain(|_, value| !value.is_null());
     }
     serde_json::from_value(merged)
-}
-
-fn put_reader(record: &ReaderRecord, expect: Expect) -> Change {
-    Change::Put { key: reader_key(&record.sub), value: json(record), expect }
-}
-
-fn reader_key(sub: &Sub) -> String {
-    format!("{READER_PREFIX}{sub}")
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(key: &str, value: &[u8]) -> Result<T, RegistryError> {
-    serde_json::from_slice(value).map_err(|source| RegistryError::Corrupt { key: key.into(), source })
-}
-
-fn json<T: Serialize>(record: &T) -> bytes::Bytes {
-    // These records hold texts, numbers and lists only, which JSON always takes.
-    serde_json::to_vec(record).unwrap_or_default().into()
 }
 
 #[cfg(test)]
