@@ -13,7 +13,10 @@ mod revocation;
 mod sink;
 
 use crate::settings::{Durability, Registration, ServerSettings};
-use admin::{Admin, AppBearers, Sessions, access::Guesses};
+use admin::{
+    Admin, AppBearers, Sessions, SourcesAdmin,
+    access::{Access, Guesses},
+};
 use admin_tokens::AdminTokens;
 use anyhow::Context as _;
 use audit::{Audit, Event};
@@ -131,15 +134,20 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         server_url: settings.public_url.clone().unwrap_or_else(|| format!("http://{http_addr}")),
         mqtt_url: mqtt.url,
     });
-    let admin = Admin {
+    let apps = AppBearers::new(Arc::clone(&registry), enrolment.realm.id(), Arc::clone(&enrolment.clock));
+    let access = Access {
         tokens: Arc::clone(&tokens),
         guesses: Arc::new(Guesses::default()),
         audit: Arc::clone(&audit),
-        apps: Arc::new(AppBearers::new(Arc::clone(&registry), enrolment.realm.id(), Arc::clone(&enrolment.clock))),
+        clock: Arc::clone(&enrolment.clock),
+        apps: Some(Arc::new(apps)),
+    };
+    let admin = Admin {
+        access,
         registry,
         enrolment: Arc::clone(&enrolment),
         policies: Arc::clone(&policies),
-        sources: nos.sources(),
+        sources: Some(SourcesAdmin { sources: nos.sources(), clock: Arc::clone(&enrolment.clock) }),
         usage: nos.usage(),
         ktm,
         sessions: Arc::clone(&mqtt.sessions),

@@ -15,19 +15,18 @@ mod sources;
 mod tokens;
 
 use super::{
-    admin_tokens::AdminTokens,
-    audit::{Audit, Note},
+    audit::Note,
     enrolment::Enrolment,
     http::{Refused, read_body},
     policies::Policies,
     registry::{Registry, RegistryError},
     revocation::Revoked,
 };
-use access::Guesses;
+use access::Access;
 pub(crate) use app_bearers::AppBearers;
 use aups_core::Problem;
 use aups_ktm::Ktm;
-use aups_nos::{Sources, Usage};
+use aups_nos::Usage;
 use axum::{
     Router,
     extract::{Query, Request},
@@ -36,6 +35,7 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
+pub(crate) use sources::SourcesAdmin;
 use std::{error::Error as _, sync::Arc};
 
 /// Largest JSON body of an administrator's request.
@@ -44,14 +44,12 @@ const ADMIN_BODY_BYTES_MAX: usize = 256 << 10;
 /// What the administrator's API works on.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    pub(crate) tokens: Arc<AdminTokens>,
-    pub(crate) guesses: Arc<Guesses>,
-    pub(crate) audit: Arc<Audit>,
+    pub(crate) access: Access,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) apps: Arc<AppBearers>,
     pub(crate) enrolment: Arc<Enrolment>,
     pub(crate) policies: Arc<Policies>,
-    pub(crate) sources: Arc<Sources>,
+    /// Those of this process, if it is a NOS.
+    pub(crate) sources: Option<SourcesAdmin>,
     pub(crate) usage: Arc<Usage>,
     pub(crate) ktm: Arc<Ktm>,
     pub(crate) sessions: Arc<dyn Sessions>,
@@ -84,22 +82,28 @@ pub(super) async fn end_sessions(sessions: &dyn Sessions, revoked: &Revoked) {
     sessions.review().await;
 }
 
-/// All routes, each behind a token and recorded.
+/// What a realm's administrator may ask, each behind a token and recorded.
 pub(crate) fn router(admin: Admin) -> Router {
-    Router::new()
+    let (access, sources) = (admin.access.clone(), admin.sources.clone());
+    let realm = Router::new()
         .merge(readers::router())
         .merge(groups::router())
-        .merge(sources::router())
         .merge(policies::router())
         .merge(schema::router())
         .merge(explain::router())
         .merge(keys::router())
         .merge(scopes::router())
-        .merge(tokens::router())
-        .merge(audit::router())
-        .layer(middleware::from_fn_with_state(admin.clone(), access::record))
-        .layer(middleware::from_fn_with_state(admin.clone(), access::require_token))
-        .with_state(admin)
+        .with_state(admin);
+    guarded(sources.map(sources::router).into_iter().fold(realm, Router::merge), access)
+}
+
+/// Puts every route behind a token and into the trail, those of the tokens and of the trail with them.
+fn guarded(routes: Router, access: Access) -> Router {
+    routes
+        .merge(tokens::router(access.clone()))
+        .merge(audit::router(access.clone()))
+        .layer(middleware::from_fn_with_state(access.clone(), access::record))
+        .layer(middleware::from_fn_with_state(access, access::require_token))
 }
 
 /// A JSON body, with the place of what is wrong in it.

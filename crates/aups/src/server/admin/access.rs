@@ -1,13 +1,13 @@
 //! Who gets to the administrator's API, and that the audit trail knows what came of it.
 
-use super::Admin;
+use super::AppBearers;
 use crate::server::{
-    admin_tokens::{Actor, Presented},
-    audit::{AuditError, Call, Event, Note},
+    admin_tokens::{Actor, AdminTokens, Presented},
+    audit::{Audit, AuditError, Call, Event, Note},
     http::Refused,
     registry::Registrar,
 };
-use aups_core::{Problem, UnixMillis};
+use aups_core::{Clock, Problem, UnixMillis};
 use aups_nos::{Buckets, Rate, sender_network};
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
@@ -15,16 +15,30 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio::time::Instant;
 
 /// Wrong tokens that an address may present before it is told to wait.
 const GUESSES_RATE: Rate = Rate { per_second: 10, burst: 300 };
 
+/// Who may administer a process, and where it is recorded: every role has it.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) tokens: Arc<AdminTokens>,
+    pub(crate) guesses: Arc<Guesses>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Apps that rule users of their own, where readers are registered.
+    pub(crate) apps: Option<Arc<AppBearers>>,
+}
+
 /// Lets administrators through, and apps to their own users; further in, `Extension<Actor>` says who it is, and
 /// `Extension<Registrar>` whose readers it rules.
 pub(super) async fn require_token(
-    State(admin): State<Admin>,
+    State(access): State<Access>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
@@ -40,7 +54,8 @@ pub(super) async fn require_token(
     let of_users = path.next() == Some("users");
     // Of what an app may do, registering takes nothing away.
     let takes_away = path.next().is_some() && !matches!(*request.method(), Method::GET | Method::HEAD);
-    match presented.filter(|_| of_users).map(|token| admin.apps.check(token, takes_away)) {
+    let of_app = access.apps.as_ref().zip(presented.filter(|_| of_users));
+    match of_app.map(|(apps, token)| apps.check(token, takes_away)) {
         Some(Ok(Some(app))) => {
             request.extensions_mut().insert(Actor::app(&app));
             request.extensions_mut().insert(Registrar::App(app));
@@ -49,7 +64,7 @@ pub(super) async fn require_token(
         Some(Err(refused)) => return refused.into_response(),
         Some(Ok(None)) | None => {}
     }
-    let known = presented.map_or(Presented::Unknown, |token| admin.tokens.check(token));
+    let known = presented.map_or(Presented::Unknown, |token| access.tokens.check(token));
     let (actor, refused) = match known {
         Presented::Valid(actor) => {
             request.extensions_mut().insert(actor);
@@ -57,12 +72,12 @@ pub(super) async fn require_token(
             return next.run(request).await;
         }
         Presented::Ended(actor, ended) => (Some(actor), token_ended(ended)),
-        Presented::Unknown => (None, admin.guesses.refusal(peer.ip())),
+        Presented::Unknown => (None, access.guesses.refusal(peer.ip())),
     };
     let response = refused.into_response();
     let actor = actor.as_ref().map(Actor::name);
     let call = Call::new(actor, peer.ip(), request.method().as_str(), request.uri().path());
-    admin.audit.refused(call, response.status().as_u16());
+    access.audit.refused(call, response.status().as_u16());
     response
 }
 
@@ -94,7 +109,7 @@ impl Guesses {
                 401,
                 "admin-token",
                 "Not authenticated",
-                "this needs the admin token as Bearer: see admin.token in the server's data directory",
+                "this needs the admin token as Bearer: see access.token in the server's data directory",
             )),
             Err(after) => Refused::later(
                 Problem::new(
@@ -113,7 +128,7 @@ impl Guesses {
 /// disk before anything happens, and what came of them before the answer. Further in, `Extension<Note>` takes what
 /// changed.
 pub(super) async fn record(
-    State(admin): State<Admin>,
+    State(access): State<Access>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
@@ -126,16 +141,16 @@ pub(super) async fn record(
     request.extensions_mut().insert(note.clone());
     if is_read {
         let response = next.run(request).await;
-        admin.audit.count_read(&call, &route, response.status().as_u16());
+        access.audit.count_read(&call, &route, response.status().as_u16());
         return Ok(response);
     }
-    let begun = admin.audit.record(Event::Begun(call.clone())).await.map_err(|error| unwritable(&error))?;
+    let begun = access.audit.record(Event::Begun(call.clone())).await.map_err(|error| unwritable(&error))?;
     // In a task of its own: that the client goes away does not stop a change half way, nor its record.
     let change = tokio::spawn(async move {
         let response = next.run(request).await;
         let status = response.status().as_u16();
         let outcome = Event::Call { begun, call, status, changed: note.changed() };
-        admin.audit.record(outcome).await.map_err(|error| unwritten_outcome(&error))?;
+        access.audit.record(outcome).await.map_err(|error| unwritten_outcome(&error))?;
         Ok(response)
     });
     change.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))

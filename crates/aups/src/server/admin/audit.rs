@@ -1,6 +1,6 @@
 //! `/v1/audit`: the lines of the audit trail.
 
-use super::{Admin, query};
+use super::{Access, query};
 use crate::server::{audit::LINES_ASKED_MAX, http::Refused};
 use aups_core::Problem;
 use axum::{Json, Router, extract::State, http::Uri, routing::get};
@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 /// Lines that are answered with where nobody says how many.
 const LINES_DEFAULT: usize = 100;
 
-pub(super) fn router() -> Router<Admin> {
-    Router::new().route("/v1/audit", get(list))
+pub(super) fn router(access: Access) -> Router {
+    Router::new().route("/v1/audit", get(list)).with_state(access)
 }
 
 #[derive(Debug, Deserialize)]
@@ -27,7 +27,7 @@ struct Lines {
     items: Vec<Box<RawValue>>,
 }
 
-async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<Lines>, Refused> {
+async fn list(State(access): State<Access>, uri: Uri) -> Result<Json<Lines>, Refused> {
     let Asked { limit, after } = query(&uri)?;
     let limit = limit.unwrap_or(LINES_DEFAULT);
     if !(1..=LINES_ASKED_MAX).contains(&limit) {
@@ -35,6 +35,7 @@ async fn list(State(admin): State<Admin>, uri: Uri) -> Result<Json<Lines>, Refus
             format!("limit is 1 to {LINES_ASKED_MAX}: take more in turns, each after the last number of before");
         return Err(Refused::from(Problem::new(400, "malformed-query", "Malformed query", detail).member("limit")));
     }
-    let items = admin.audit.lines(after, limit).await.map_err(|error| Refused::from(super::storage_problem(&error)))?;
+    let items =
+        access.audit.lines(after, limit).await.map_err(|error| Refused::from(super::storage_problem(&error)))?;
     Ok(Json(Lines { items }))
 }

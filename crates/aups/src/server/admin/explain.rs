@@ -71,7 +71,7 @@ async fn explain(State(admin): State<Admin>, request: Request) -> Result<Json<Va
 /// What the administrator says of the source of an item.
 fn marks_of(admin: &Admin, item: &Item) -> Option<Marks> {
     let source = item.source.registered.then(|| item.source.node_id.parse().ok()).flatten();
-    Some(admin.sources.get(&source?)?.marks.clone())
+    Some(admin.sources.as_ref()?.sources.get(&source?)?.marks.clone())
 }
 
 fn judge(pdp: &Pdp, who: &Principal, filter: &Filter) -> Value {

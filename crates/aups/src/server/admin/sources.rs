@@ -1,9 +1,9 @@
 //! `/v1/sources`: the things that send, and the claim tokens by which they register.
 
-use super::{Admin, name, read_json};
+use super::{name, read_json};
 use crate::server::{audit::Note, http::Refused};
-use aups_core::{NodeId, Problem};
-use aups_nos::sources::{INVITE_LIFE, SourceRecord, SourcesError};
+use aups_core::{Clock, NodeId, Problem};
+use aups_nos::sources::{INVITE_LIFE, SourceRecord, Sources, SourcesError};
 use axum::{
     Extension, Json, Router,
     extract::{Path, Request, State},
@@ -12,13 +12,24 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-pub(super) fn router() -> Router<Admin> {
+/// The sources of a NOS, to be administered.
+#[derive(Clone)]
+pub(crate) struct SourcesAdmin {
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+pub(super) fn router(admin: SourcesAdmin) -> Router {
     Router::new()
         .route("/v1/sources", get(list))
         .route("/v1/sources/invite", post(invite))
         .route("/v1/sources/{node}", patch(mark).delete(remove))
+        .with_state(admin)
 }
 
 /// A source as the administrator sees it.
@@ -34,15 +45,15 @@ fn view(source: &SourceRecord) -> Value {
     })
 }
 
-async fn list(State(admin): State<Admin>) -> Json<Value> {
+async fn list(State(admin): State<SourcesAdmin>) -> Json<Value> {
     Json(json!({ "items": admin.sources.list().iter().map(|source| view(source)).collect::<Vec<_>>() }))
 }
 
 async fn invite(
-    State(admin): State<Admin>,
+    State(admin): State<SourcesAdmin>,
     Extension(note): Extension<Note>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
-    let expires = admin.enrolment.clock.now().plus(INVITE_LIFE);
+    let expires = admin.clock.now().plus(INVITE_LIFE);
     let token = admin.sources.invite().await.map_err(|error| Refused::from(super::storage_problem(&error)))?;
     note.add("tokenExpires", expires);
     let body = json!({ "token": token, "tokenExpires": expires });
@@ -58,7 +69,7 @@ struct Change {
 }
 
 async fn mark(
-    State(admin): State<Admin>,
+    State(admin): State<SourcesAdmin>,
     Extension(note): Extension<Note>,
     Path(node): Path<String>,
     request: Request,
@@ -83,7 +94,7 @@ fn unknown(node: &NodeId) -> Refused {
 }
 
 async fn remove(
-    State(admin): State<Admin>,
+    State(admin): State<SourcesAdmin>,
     Extension(note): Extension<Note>,
     Path(node): Path<String>,
 ) -> Result<StatusCode, Refused> {

@@ -1,6 +1,6 @@
 //! `/v1/tokens`: who administers.
 
-use super::{Admin, name, query, read_json, storage_problem};
+use super::{Access, name, query, read_json, storage_problem};
 use crate::server::{
     admin_tokens::{Issued, TokenError, View, text},
     audit::Note,
@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-pub(super) fn router() -> Router<Admin> {
+pub(super) fn router(access: Access) -> Router {
     Router::new()
         .route("/v1/tokens", get(list).post(add))
         .route("/v1/tokens/{name}", delete(remove))
         .route("/v1/tokens/{name}/rotate", post(rotate))
+        .with_state(access)
 }
 
 /// A token with its secret, which is shown this once.
@@ -46,42 +47,42 @@ struct Rotate {
     grace: Option<String>,
 }
 
-async fn list(State(admin): State<Admin>) -> Json<Value> {
-    Json(json!({ "items": admin.tokens.list() }))
+async fn list(State(access): State<Access>) -> Json<Value> {
+    Json(json!({ "items": access.tokens.list() }))
 }
 
 async fn add(
-    State(admin): State<Admin>,
+    State(access): State<Access>,
     Extension(note): Extension<Note>,
     request: Request,
 ) -> Result<(StatusCode, Json<Shown>), Refused> {
     let asked: Add = read_json(request).await?;
     let expires = match (asked.expires, asked.expires_in) {
         (expires, None) => expires,
-        (None, Some(life)) => Some(admin.enrolment.clock.now().plus(duration("expiresIn", &life)?)),
+        (None, Some(life)) => Some(access.clock.now().plus(duration("expiresIn", &life)?)),
         (Some(_), Some(_)) => return Err(malformed("give `expires` or `expiresIn`, not both", "expiresIn")),
     };
-    Ok((StatusCode::CREATED, shown(admin.tokens.add(asked.name, expires).await?, &note)))
+    Ok((StatusCode::CREATED, shown(access.tokens.add(asked.name, expires).await?, &note)))
 }
 
 async fn rotate(
-    State(admin): State<Admin>,
+    State(access): State<Access>,
     Extension(note): Extension<Note>,
     Path(token): Path<String>,
     uri: Uri,
 ) -> Result<Json<Shown>, Refused> {
     let Rotate { grace } = query(&uri)?;
     let grace = grace.map_or(Ok(Duration::ZERO), |grace| duration("grace", &grace))?;
-    Ok(shown(admin.tokens.rotate(&name(&token)?, grace).await?, &note))
+    Ok(shown(access.tokens.rotate(&name(&token)?, grace).await?, &note))
 }
 
 async fn remove(
-    State(admin): State<Admin>,
+    State(access): State<Access>,
     Extension(note): Extension<Note>,
     Path(token): Path<String>,
 ) -> Result<StatusCode, Refused> {
     let token: TokenName = name(&token)?;
-    admin.tokens.remove(&token).await?;
+    access.tokens.remove(&token).await?;
     note.add("name", &token);
     Ok(StatusCode::NO_CONTENT)
 }
