@@ -2,6 +2,7 @@
 //!
 //! Records: `policy/head` names the active version; `policy/version/<number, ten digits>` says when, by whom and why;
 //! `policy/text/<number>` is the text to the letter. A start reads the active version alone, however many are kept.
+//! `policy/active` is the text of the active version once more: what NOSs that follow this realm decide by.
 //! Version 0 is the empty set that every realm starts with: nobody reads. It is never stored. `policy/schema` holds what the
 //! administrator added to the schema.
 
@@ -9,6 +10,7 @@ use super::registry::Registry;
 use aups_core::{Clock, Principal, RealmId, Sub, Topic, UnixMillis};
 use aups_policy::{AttributeError, Diff, Pdp, PolicyError, PolicySet, Schema, SchemaError, SchemaExtension, diff};
 use aups_store::{Change, Expect, Store, StoreError, Versioned};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
@@ -23,8 +25,11 @@ const COMPARISONS_MAX: usize = 1;
 
 const SCHEMA_KEY: &str = "policy/schema";
 const HEAD_KEY: &str = "policy/head";
+const ACTIVE_KEY: &str = "policy/active";
 const VERSION_PREFIX: &str = "policy/version/";
 const TEXT_PREFIX: &str = "policy/text/";
+/// What a NOS needs of these records to decide by the policies in force: see [`followed`].
+pub(crate) const FOLLOWED: [&str; 2] = [ACTIVE_KEY, SCHEMA_KEY];
 /// How policies without an `@id` are named: `policies-1`, `policies-2`, …
 const STEM: &str = "policies";
 
@@ -141,6 +146,10 @@ impl Policies {
             }
         };
         let set = admit(&schema, &text).await.map_err(|error| inadmissible(number, error))?;
+        if number > 0 && store.get(ACTIVE_KEY).await?.is_none() {
+            // Written by a program that NOSs could not follow.
+            store.put_if(ACTIVE_KEY, text.to_string().into(), Expect::Absent).await?;
+        }
         let (decisions, _) = watch::channel(Arc::new(Pdp::new(realm, set)));
         let active = RwLock::new(Arc::new(Active { version, text, schema, schema_version }));
         let comparisons = Arc::new(Semaphore::new(COMPARISONS_MAX));
@@ -264,6 +273,7 @@ impl Policies {
         let mut changes = vec![
             Change::put(version_key(number), json(version), Expect::Any),
             Change::put(text_key(number), text.to_owned(), Expect::Any),
+            Change::put(ACTIVE_KEY, text.to_owned(), Expect::Any),
             Change::put(HEAD_KEY, json(&Head { version: number }), Expect::Any),
         ];
         if let Some(oldest) = number.checked_sub(VERSIONS_KEPT_MAX) {
@@ -361,9 +371,23 @@ async fn head(store: &dyn Store) -> Result<u64, PolicyAdminError> {
 }
 
 async fn stored_schema(store: &dyn Store) -> Result<(u64, Schema), PolicyAdminError> {
-    let Some(value) = store.get(SCHEMA_KEY).await? else { return Ok((0, Schema::shipped())) };
-    let SchemaRecord { version, extension, .. } = record(SCHEMA_KEY, &value)?;
+    let value = store.get(SCHEMA_KEY).await?;
+    schema_of(value.as_ref().map(|value| &*value.value))
+}
+
+fn schema_of(value: Option<&[u8]>) -> Result<(u64, Schema), PolicyAdminError> {
+    let Some(value) = value else { return Ok((0, Schema::shipped())) };
+    let SchemaRecord { version, extension, .. } = parse(SCHEMA_KEY, value)?;
     Ok((version, Schema::extended(&extension)?))
+}
+
+/// The policies in force, from the [records](FOLLOWED) that a NOS has of its realm; of none, the empty set. Takes half a
+/// second of CPU for 10,000 policies.
+pub(crate) fn followed(value: impl Fn(&str) -> Option<Bytes>) -> Result<PolicySet, PolicyAdminError> {
+    let (_, schema) = schema_of(value(SCHEMA_KEY).as_deref())?;
+    let text = value(ACTIVE_KEY).unwrap_or_default();
+    let text = std::str::from_utf8(&text).map_err(|_| PolicyAdminError::Corrupt { key: ACTIVE_KEY.to_owned() })?;
+    PolicySet::parse_in(&schema, text, STEM).map_err(PolicyAdminError::Refused)
 }
 
 async fn stored(store: &dyn Store, number: u64) -> Result<Option<(Version, Arc<str>)>, PolicyAdminError> {
@@ -384,10 +408,14 @@ fn text_key(number: u64) -> String {
 }
 
 fn record<T: DeserializeOwned>(key: &str, value: &Versioned) -> Result<T, PolicyAdminError> {
-    serde_json::from_slice(&value.value).map_err(|_| PolicyAdminError::Corrupt { key: key.into() })
+    parse(key, &value.value)
 }
 
-fn json<T: Serialize>(record: &T) -> bytes::Bytes {
+fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, PolicyAdminError> {
+    serde_json::from_slice(value).map_err(|_| PolicyAdminError::Corrupt { key: key.into() })
+}
+
+fn json<T: Serialize>(record: &T) -> Bytes {
     // These records hold texts and numbers only, which JSON always takes.
     serde_json::to_vec(record).unwrap_or_default().into()
 }
