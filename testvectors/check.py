@@ -38,10 +38,77 @@ def hkdf(salt, ikm, info, length):
             return okm[:length]
 
 
+class AsconAead128:
+    """NIST SP 800-232 section 4, from its text: words are little-endian, the rate is 16 bytes, 12 and 8 rounds."""
+
+    MASK = (1 << 64) - 1
+    IV = 0x00001000808C0001
+
+    def __init__(self, key):
+        self.key = struct.unpack("<2Q", key)
+
+    @classmethod
+    def permute(cls, s, rounds):
+        def rotated(word, *by):
+            for n in by:
+                yield (word >> n | word << (64 - n)) & cls.MASK
+
+        for number in range(12 - rounds, 12):
+            s[2] ^= 0xF0 - 0x10 * number + number
+            s[0] ^= s[4]
+            s[4] ^= s[3]
+            s[2] ^= s[1]
+            t = [(s[i] ^ cls.MASK) & s[(i + 1) % 5] for i in range(5)]
+            for i in range(5):
+                s[i] ^= t[(i + 1) % 5]
+            s[1] ^= s[0]
+            s[0] ^= s[4]
+            s[3] ^= s[2]
+            s[2] ^= cls.MASK
+            for i, (one, two) in enumerate([(19, 28), (61, 39), (1, 6), (10, 17), (7, 41)]):
+                a, b = rotated(s[i], one, two)
+                s[i] ^= a ^ b
+
+    def decrypt(self, nonce, sealed, aad):
+        body, tag = sealed[:-16], sealed[-16:]
+        k0, k1 = self.key
+        s = [self.IV, k0, k1, *struct.unpack("<2Q", nonce)]
+        self.permute(s, 12)
+        s[3] ^= k0
+        s[4] ^= k1
+        if aad:
+            padded = aad + b"\x01" + bytes(-(len(aad) + 1) % 16)
+            for at in range(0, len(padded), 16):
+                a, b = struct.unpack_from("<2Q", padded, at)
+                s[0] ^= a
+                s[1] ^= b
+                self.permute(s, 8)
+        s[4] ^= 1 << 63
+        plaintext = b""
+        whole = len(body) // 16 * 16
+        for at in range(0, whole, 16):
+            a, b = struct.unpack_from("<2Q", body, at)
+            plaintext += struct.pack("<2Q", s[0] ^ a, s[1] ^ b)
+            s[0], s[1] = a, b
+            self.permute(s, 8)
+        rest = body[whole:]
+        rate = bytearray(struct.pack("<2Q", s[0], s[1]))
+        plaintext += bytes(a ^ b for a, b in zip(rest, rate))
+        rate[: len(rest)] = rest
+        rate[len(rest)] ^= 1
+        s[0], s[1] = struct.unpack("<2Q", rate)
+        s[2] ^= k0
+        s[3] ^= k1
+        self.permute(s, 12)
+        assert struct.pack("<2Q", s[3] ^ k0, s[4] ^ k1) == tag, "the tag does not verify"
+        return plaintext
+
+
 def subkey(key_t, suite, key_id, publisher, session):
     info = bytes([suite]) + key_id + struct.pack(">I", publisher) + session
-    okm = hkdf(b"aups/1 subkey", key_t, info, 44)
-    return okm[:32], okm[32:]
+    key, iv = (16, 16) if suite == 3 else (32, 12)
+    okm = hkdf(b"aups/1 subkey", key_t, info, key + iv)
+    return okm[:key], okm[key:]
 
 
 def check_key_schedule(case):
@@ -91,8 +158,9 @@ def check_message(case):
         body, signature = body[:-64], body[-64:]
         public = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(case["signingSeed"])).public_key()
         public.verify(signature, b"aups/1 signature" + length + topic + header + body)
-    nonce = bytes(a ^ b for a, b in zip(iv, header[22:28] + header[16:22]))
-    aead = {1: AESGCM, 2: ChaCha20Poly1305}[header[1]](key)
+    counters = bytes(len(iv) - 12) + header[22:28] + header[16:22]
+    nonce = bytes(a ^ b for a, b in zip(iv, counters))
+    aead = {1: AESGCM, 2: ChaCha20Poly1305, 3: AsconAead128}[header[1]](key)
     plaintext = aead.decrypt(nonce, body, b"aups/1 message" + header + length + topic)
     if header[2] & 2:
         plaintext = plaintext.rstrip(b"\0")

@@ -15,11 +15,18 @@ pub enum Suite {
     Aes256Gcm = 1,
     /// ChaCha20-Poly1305 (RFC 8439).
     ChaCha20Poly1305 = 2,
+    /// Ascon-AEAD128 (NIST SP 800-232): a key of 128 bits, for readers with little room.
+    AsconAead128 = 3,
+}
+
+impl Suite {
+    /// Every suite that this version knows.
+    pub const ALL: [Self; 3] = [Self::Aes256Gcm, Self::ChaCha20Poly1305, Self::AsconAead128];
 }
 
 /// A suite that this version does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("unknown suite `{0}`: this version knows aes-256-gcm (1) and chacha20-poly1305 (2)")]
+#[error("unknown suite `{0}`: this version knows aes-256-gcm (1), chacha20-poly1305 (2) and ascon-aead128 (3)")]
 pub struct UnknownSuite(String);
 
 impl From<Suite> for u8 {
@@ -34,6 +41,7 @@ impl TryFrom<u8> for Suite {
         match number {
             1 => Ok(Self::Aes256Gcm),
             2 => Ok(Self::ChaCha20Poly1305),
+            3 => Ok(Self::AsconAead128),
             _ => Err(UnknownSuite(number.to_string())),
         }
     }
@@ -45,6 +53,7 @@ impl FromStr for Suite {
         match name {
             "aes-256-gcm" => Ok(Self::Aes256Gcm),
             "chacha20-poly1305" => Ok(Self::ChaCha20Poly1305),
+            "ascon-aead128" => Ok(Self::AsconAead128),
             _ => Err(UnknownSuite(name.into())),
         }
     }
@@ -55,6 +64,7 @@ impl fmt::Display for Suite {
         f.write_str(match self {
             Self::Aes256Gcm => "aes-256-gcm",
             Self::ChaCha20Poly1305 => "chacha20-poly1305",
+            Self::AsconAead128 => "ascon-aead128",
         })
     }
 }

@@ -46,7 +46,7 @@ fn plaintext() -> Plaintext<'static> {
 }
 
 const SPELLINGS: [(&str, Spelling); 2] = [("json", Spelling::Json), ("binary", Spelling::Binary)];
-const SUITES: [Suite; 2] = [Suite::Aes256Gcm, Suite::ChaCha20Poly1305];
+const SUITES: [Suite; 3] = Suite::ALL;
 
 fn messages(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("message");

@@ -175,7 +175,7 @@ fn key_schedule() -> Outcome {
         let terms = KeyTerms { suite, flags, scope, epoch, bump: Bump(bump), nbf, exp, dec };
         let key_id = schedule::key_id(&key_t, tag(), &terms);
         let subkey = schedule::subkey(&key_t, suite, &key_id, PublisherSlot(PUBLISHER), Session(session));
-        let (subkey_key, subkey_iv) = subkey.expose().split_at(32);
+        let (subkey_key, subkey_iv) = subkey.expose().split_at(schedule::subkey_key_bytes(suite));
         KeySchedule {
             name: name.into(),
             root: hex(root.expose()),
@@ -210,6 +210,7 @@ fn key_schedule() -> Outcome {
         case("after a bump", gcm, Flags::NONE, LIFE_MS, NOW, 1, SESSION),
         case("the last bump", gcm, Flags::NONE, LIFE_MS, NOW, u16::MAX, SESSION),
         case("chacha20-poly1305", chacha, Flags::NONE, LIFE_MS, NOW, 0, SESSION),
+        case("ascon-aead128", Suite::AsconAead128, Flags::NONE, LIFE_MS, NOW, 0, SESSION),
         case("signed", gcm, Flags::SIGNED, LIFE_MS, NOW, 0, SESSION),
         case("padded", gcm, Flags::PADDED, LIFE_MS, NOW, 0, SESSION),
         case("signed and padded", chacha, all, LIFE_MS, NOW, 0, SESSION),
@@ -257,6 +258,7 @@ fn scope_id() -> Outcome {
         case("padded to 32", permit, permit, padded(32), gcm, LIFE_MS),
         case("padded to 257", permit, permit, padded(257), gcm, LIFE_MS),
         case("chacha20-poly1305", permit, permit, none(), chacha, LIFE_MS),
+        case("ascon-aead128", permit, permit, none(), Suite::AsconAead128, LIFE_MS),
         case("a day", permit, permit, none(), gcm, DAY_MS),
         case("not ASCII", "é", "日本", none(), gcm, LIFE_MS),
         case("one redaction", permit, permit, texts(&["/data/gps"], &[]), gcm, LIFE_MS),
@@ -282,6 +284,13 @@ fn scope_id() -> Outcome {
     write("scope-id", "scopeId (DESIGN section 6, canonicaliser version 1)", cases)
 }
 
+/// `IV xor (0… ‖ ts ‖ seq)`.
+fn nonce(iv: &[u8], header: &[u8]) -> Vec<u8> {
+    let zeros = vec![0; iv.len() - 12];
+    let counters = [&zeros, header.get(22..28).unwrap(), header.get(16..22).unwrap()].concat();
+    iv.iter().zip(counters).map(|(iv, counter)| iv ^ counter).collect()
+}
+
 fn messages() -> Outcome {
     struct Given<'a> {
         name: &'a str,
@@ -299,10 +308,9 @@ fn messages() -> Outcome {
             binary = sealing.seal(&plaintext, Some(&signing("nos")), Spelling::Binary).unwrap();
         }
         let subkey = schedule::subkey(&entry.key_t, entry.terms.suite, &entry.key_id, publisher, session);
-        let (subkey_key, subkey_iv) = subkey.expose().split_at(32);
+        let (subkey_key, subkey_iv) = subkey.expose().split_at(schedule::subkey_key_bytes(entry.terms.suite));
         let (header, _) = binary.split_at(56);
-        let counters = header.get(22..28).unwrap().iter().chain(header.get(16..22).unwrap());
-        let nonce: Vec<u8> = subkey_iv.iter().zip(counters).map(|(iv, counter)| iv ^ counter).collect();
+        let nonce = nonce(subkey_iv, header);
         let length = u16::try_from(plaintext.topic.len()).unwrap().to_be_bytes();
         Message {
             name: name.into(),
@@ -328,7 +336,7 @@ fn messages() -> Outcome {
     };
     let both = Flags::SIGNED.union(Flags::PADDED);
     let base = plaintext(ITEM);
-    let (gcm, chacha) = (Suite::Aes256Gcm, Suite::ChaCha20Poly1305);
+    let (gcm, chacha, ascon) = (Suite::Aes256Gcm, Suite::ChaCha20Poly1305, Suite::AsconAead128);
     let given = |name, suite, flags, seq, plaintext| Given { name, entry: entry(suite, flags), seq, plaintext };
     let long_topic = "a/".repeat(15) + &"t".repeat(994);
     let padded = Plaintext { pad_bytes: 32, ..base };
@@ -338,10 +346,19 @@ fn messages() -> Outcome {
         given("an item", gcm, Flags::NONE, 0, base),
         given("an item, later", gcm, Flags::NONE, 258, Plaintext { topic_seq: 0x0102_0304, ..base }),
         given("an item, chacha20-poly1305", chacha, Flags::NONE, 1, base),
+        given(
+            "the smallest, ascon-aead128",
+            ascon,
+            Flags::NONE,
+            0,
+            Plaintext { content: ContentType::Octets, ..plaintext("") },
+        ),
+        given("an item, ascon-aead128", ascon, Flags::NONE, 258, base),
         given("an item, signed", gcm, Flags::SIGNED, 0, base),
         given("an item, padded", gcm, Flags::PADDED, 0, padded),
         given("an item, signed and padded", gcm, both, 2, padded),
         given("an item, signed and padded, chacha20-poly1305", chacha, both, 2, padded),
+        given("an item, signed and padded, ascon-aead128", ascon, both, 2, padded),
         given("padded though nobody demands it", gcm, Flags::NONE, 0, padded),
         given("nothing, padded", gcm, Flags::PADDED, 0, Plaintext { pad_bytes: 16, ..plaintext("") }),
         given(
@@ -409,7 +426,7 @@ fn messages_refused() -> Outcome {
         ("version 2", 0, 2, "UnknownVersion"),
         ("version 255", 0, 0xff, "UnknownVersion"),
         ("suite 2, the key's is 1", 1, 2, "SuiteMismatch"),
-        ("suite 3, not in this version", 1, 3, "UnknownSuite"),
+        ("suite 3, the key's is 1", 1, 3, "SuiteMismatch"),
         ("suite 4, not in this version", 1, 4, "UnknownSuite"),
         ("suite 5, for sources only", 1, 5, "UnknownSuite"),
         ("suite 255", 1, 0xff, "UnknownSuite"),
@@ -586,9 +603,8 @@ fn unpadded_message(entry: &KeyEntry, content: &[u8]) -> Vec<u8> {
     let (header, _) = model.split_at(56);
     let (publisher, session) = (PublisherSlot(PUBLISHER), Session(SESSION));
     let subkey = schedule::subkey(&entry.key_t, entry.terms.suite, &entry.key_id, publisher, session);
-    let (key, iv) = subkey.expose().split_at(32);
-    let counters = header.get(22..28).unwrap().iter().chain(header.get(16..22).unwrap());
-    let nonce: Vec<u8> = iv.iter().zip(counters).map(|(iv, counter)| iv ^ counter).collect();
+    let (key, iv) = subkey.expose().split_at(schedule::subkey_key_bytes(entry.terms.suite));
+    let nonce = nonce(iv, header);
     let length = u16::try_from(TOPIC.len()).unwrap().to_be_bytes();
     let aad = [b"aups/1 message", header, &length, TOPIC.as_bytes()].concat();
     let mut body = content.to_vec();
@@ -1144,6 +1160,7 @@ fn key_responses() -> Outcome {
             "Entry",
         ),
         ("a key of another suite than its id says", grants(&[with(&asked, "suite", json!(2))], &[], &[]), "Entry"),
+        ("a key of a weaker suite than its id says", grants(&[with(&asked, "suite", json!(3))], &[], &[]), "Entry"),
         ("a key of other flags than its id says", grants(&[with(&asked, "flags", json!(1))], &[], &[]), "Entry"),
         ("a key of another epoch than its id says", grants(&[with(&asked, "epoch", json!(10))], &[], &[]), "Entry"),
         ("a key of another bump than its id says", grants(&[with(&asked, "bump", json!(1))], &[], &[]), "Entry"),
@@ -1183,7 +1200,7 @@ fn key_responses() -> Outcome {
         ("a key is an array", grants(&[json!([])], &[], &[])),
         ("a key with a member more", grants(&[with(&asked, "x", json!(1))], &[], &[])),
         ("a key with an unknown flag", grants(&[with(&asked, "flags", json!(4))], &[], &[])),
-        ("a key with an unknown suite", grants(&[with(&asked, "suite", json!(3))], &[], &[])),
+        ("a key with an unknown suite", grants(&[with(&asked, "suite", json!(4))], &[], &[])),
         ("a short key", grants(&[with(&asked, "keyT", json!("AAAA"))], &[], &[])),
     ] {
         cases.push(case(name, Kem::X25519, sign(&payload(name, Kem::X25519, &grants)), "Grants"));

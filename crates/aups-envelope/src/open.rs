@@ -77,9 +77,8 @@ impl OpeningKey {
         }
         check_terms(header, &self.terms)?;
         let (ciphertext_and_tag, signature) = message.ciphertext_and_tag();
-        let nonce = self.subkey.nonce(header);
         let opened = with_associated_data(message.header_bytes(), topic, |aad| {
-            self.subkey.key.open(nonce, aad, ciphertext_and_tag)
+            self.subkey.open(header, aad, ciphertext_and_tag)
         })?;
         let mut plaintext = opened.ok_or(OpenError::BadTag)?;
         if let Some(signature) = signature {

@@ -4,11 +4,11 @@
 //! holds the same roots and salts computes the same keys without asking another.
 
 use crate::{
-    aead::{KEY_BYTES, NONCE_BYTES},
+    aead::{iv_bytes, key_bytes},
     hash::sha256,
     hkdf::hkdf,
     key::KeyTerms,
-    secret::{KeyT, Secret},
+    secret::{KeyT, Secret, SecretBytes},
 };
 use aups_core::{
     Bump, Epoch, KeyId, Obligations, PublisherSlot, RealmId, ScopeId, ScopeTag, Session, Suite, UnixMillis,
@@ -136,21 +136,20 @@ pub fn obligations_member(obligations: &Obligations) -> Vec<u8> {
     member
 }
 
-/// Length of a subkey: key and IV of both suites.
-pub const SUBKEY_BYTES: usize = KEY_BYTES + NONCE_BYTES;
-
-/// What one incarnation of one NOS seals with: no two of them share a nonce space.
+/// What one incarnation of one NOS seals with, `key ‖ IV`: no two of them share a nonce space.
 ///
-/// `key ‖ IV = HKDF(salt "aups/1 subkey", ikm keyT, info suite ‖ keyId ‖ publisher ‖ session)`, 32 + 12 bytes.
-pub fn subkey(
-    key_t: &KeyT,
-    suite: Suite,
-    key_id: &KeyId,
-    publisher: PublisherSlot,
-    session: Session,
-) -> Secret<SUBKEY_BYTES> {
+/// `key ‖ IV = HKDF(salt "aups/1 subkey", ikm keyT, info suite ‖ keyId ‖ publisher ‖ session)`, 32 + 12 bytes,
+/// Ascon-AEAD128 16 + 16.
+pub fn subkey(key_t: &KeyT, suite: Suite, key_id: &KeyId, publisher: PublisherSlot, session: Session) -> SecretBytes {
     let info: [&[u8]; 4] = [&[suite.into()], key_id.as_bytes(), &publisher.0.to_be_bytes(), &session.0.to_be_bytes()];
-    Secret::filled(|out| hkdf(b"aups/1 subkey", key_t.expose(), &info, out))
+    let mut subkey = vec![0; key_bytes(suite) + iv_bytes(suite)];
+    hkdf(b"aups/1 subkey", key_t.expose(), &info, &mut subkey);
+    SecretBytes::from_vec(subkey)
+}
+
+/// Length of a suite's key in bytes; the rest of a [`subkey`] is the IV.
+pub const fn subkey_key_bytes(suite: Suite) -> usize {
+    key_bytes(suite)
 }
 
 #[cfg(test)]

@@ -155,8 +155,7 @@ impl SealingKey {
             out.resize(front_bytes + padded_bytes, 0);
         }
         let (_, in_out) = out.split_at_mut(front_bytes);
-        let nonce = self.subkey.nonce(&header);
-        let tag = with_associated_data(&header_bytes, message.topic, |aad| self.subkey.key.seal(nonce, aad, in_out))?;
+        let tag = with_associated_data(&header_bytes, message.topic, |aad| self.subkey.seal(&header, aad, in_out))?;
         out.extend_from_slice(&tag);
         if let Some(signer) = signer {
             let (_, ciphertext_and_tag) = out.split_at(front_bytes);

@@ -1,7 +1,7 @@
 //! What one incarnation of one NOS seals with, and the bytes that a tag and a signature cover.
 
 use crate::{
-    aead::{AeadKey, KEY_BYTES, NONCE_BYTES},
+    aead::{AeadKey, COUNTERS_BYTES, TAG_BYTES, key_bytes},
     key::KeyEntry,
     message::{HEADER_BYTES, Header, put, u48_to_be_bytes},
     schedule::subkey,
@@ -17,31 +17,35 @@ pub struct TopicTooLong;
 /// Key and IV of a publisher's session under a temporary key: no two sessions share a nonce space, so no NOS needs to
 /// agree with another on nonces, nor to remember a counter over a crash.
 #[derive(Debug)]
-pub(crate) struct Subkey {
-    pub(crate) key: AeadKey,
-    iv: [u8; NONCE_BYTES],
-}
+pub(crate) struct Subkey(AeadKey);
 
 impl Subkey {
     /// Derives and sets up.
+    #[expect(clippy::expect_used, reason = "fails only for another length than that of the suite, which we derive")]
     pub(crate) fn new(entry: &KeyEntry, publisher: PublisherSlot, session: Session) -> Self {
         let suite = entry.terms.suite;
         let okm = subkey(&entry.key_t, suite, &entry.key_id, publisher, session);
-        let (key, rest) = okm.expose().split_first_chunk::<KEY_BYTES>().unwrap_or((&[0; KEY_BYTES], &[]));
-        let mut iv = [0; NONCE_BYTES];
-        iv.copy_from_slice(rest);
-        Self { key: AeadKey::new(suite, key), iv }
+        let (key, iv) = okm.expose().split_at(key_bytes(suite));
+        Self(AeadKey::new(suite, key, iv).expect("a subkey is as long as its suite's key and IV"))
     }
 
-    /// `IV xor (ts ‖ seq)`: unique as seq is counted, and as ts is there even if a machine is resumed from a snapshot.
-    pub(crate) fn nonce(&self, header: &Header) -> [u8; NONCE_BYTES] {
-        let counters = [u48_to_be_bytes(header.ts.0), u48_to_be_bytes(header.seq)];
-        let mut nonce = self.iv;
-        for (byte, counter) in nonce.iter_mut().zip(counters.as_flattened()) {
-            *byte ^= counter;
-        }
-        nonce
+    /// Encrypts in place and gives the tag.
+    pub(crate) fn seal(&self, header: &Header, aad: &[u8], in_out: &mut [u8]) -> [u8; TAG_BYTES] {
+        self.0.seal(counters(header), aad, in_out)
     }
+
+    /// Verifies and decrypts.
+    pub(crate) fn open(&self, header: &Header, aad: &[u8], ciphertext_and_tag: &[u8]) -> Option<Vec<u8>> {
+        self.0.open(counters(header), aad, ciphertext_and_tag)
+    }
+}
+
+/// `ts ‖ seq`: unique as seq is counted, and as ts is there even if a machine is resumed from a snapshot.
+fn counters(header: &Header) -> [u8; COUNTERS_BYTES] {
+    let mut counters = [0; COUNTERS_BYTES];
+    let rest = put(&mut counters, &u48_to_be_bytes(header.ts.0));
+    put(rest, &u48_to_be_bytes(header.seq));
+    counters
 }
 
 /// Hands `"aups/1 message" ‖ header ‖ u16(len topic) ‖ topic` to `then`; on the stack, if the topic is not a long one.

@@ -1,7 +1,7 @@
 //! Secrets at rest: wrapped by a versioned key-encryption key (KEK).
 
 use crate::{
-    aead::{AeadKey, NONCE_BYTES, TAG_BYTES},
+    aead::{AeadKey, COUNTERS_BYTES, TAG_BYTES},
     hash::random,
     secret::{Secret, SecretBytes},
 };
@@ -9,6 +9,7 @@ use aups_core::Suite;
 use thiserror::Error;
 
 const VERSION_BYTES: usize = 4;
+const NONCE_BYTES: usize = COUNTERS_BYTES;
 const OVERHEAD_BYTES: usize = VERSION_BYTES + NONCE_BYTES + TAG_BYTES;
 
 /// A key-encryption key.
@@ -52,9 +53,15 @@ pub enum WrapError {
 
 impl Kek {
     /// A KEK of a version. Versions rise; a version is never used for two keys.
+    ///
+    /// # Panics
+    /// Never: 32 bytes are a key.
     #[expect(clippy::needless_pass_by_value, reason = "the key moves in here and is zeroised once it is set up")]
+    #[expect(clippy::expect_used, reason = "fails only for another length, which the type rules out")]
     pub fn new(version: u32, key: Secret<32>) -> Self {
-        Self { version, key: AeadKey::new(Suite::Aes256Gcm, key.expose()) }
+        // An IV of zeros: the random nonces are the nonces.
+        let key = AeadKey::new(Suite::Aes256Gcm, key.expose(), &[0; NONCE_BYTES]);
+        Self { version, key: key.expect("AES-256-GCM takes 32 and 12 bytes") }
     }
 
     /// Its version.

@@ -31,7 +31,7 @@ struct Given {
 prop_compose! {
     fn given()(
         key_t in any::<[u8; 32]>(),
-        suite in prop_oneof![Just(Suite::Aes256Gcm), Just(Suite::ChaCha20Poly1305)],
+        suite in proptest::sample::select(&Suite::ALL[..]),
         flags in (0u8..4).prop_map(|bits| Flags::from_bits(bits).unwrap()),
         (publisher, session, ts, topic_seq) in (any::<u32>(), any::<u64>(), 0..1u64 << 48, any::<u32>()),
         topic in "\\PC{0,40}",

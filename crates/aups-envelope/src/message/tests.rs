@@ -86,7 +86,7 @@ fn every_fault_of_the_header_has_an_error_in_both_spellings() {
         (with(0, 2), FormatError::UnknownVersion(2)),
         (with(0, 0), FormatError::UnknownVersion(0)),
         (with(1, 0), FormatError::UnknownSuite(0)),
-        (with(1, 3), FormatError::UnknownSuite(3)),
+        (with(1, 6), FormatError::UnknownSuite(6)),
         (with(1, 4), FormatError::UnknownSuite(4)),
         (with(1, 5), FormatError::UnknownSuite(5)),
         (with(2, 4), FormatError::UnknownFlag(4)),

@@ -13,7 +13,7 @@ fn pad(flags: Flags) -> u16 {
 #[test]
 fn what_was_sealed_opens_in_every_suite_flag_and_spelling() {
     let signer = SigningKey::generate();
-    for suite in [Suite::Aes256Gcm, Suite::ChaCha20Poly1305] {
+    for suite in Suite::ALL {
         for flags in ALL {
             let entry = entry(suite, flags);
             for spelling in [Spelling::Json, Spelling::Binary] {

@@ -146,8 +146,9 @@ fn a_scope_id_is_sha256_over_length_prefixed_members() {
 fn each_incarnation_of_each_publisher_has_a_subkey_of_its_own() {
     let key = KeyT::from_bytes([5; 32]);
     let id = KeyId::from_bytes([6; 24]);
-    let sub =
-        |suite, publisher, session| *subkey(&key, suite, &id, PublisherSlot(publisher), Session(session)).expose();
+    let sub = |suite, publisher, session| {
+        subkey(&key, suite, &id, PublisherSlot(publisher), Session(session)).expose().to_vec()
+    };
     let one = sub(Suite::Aes256Gcm, 1, 1);
     for other in [sub(Suite::Aes256Gcm, 2, 1), sub(Suite::Aes256Gcm, 1, 2), sub(Suite::ChaCha20Poly1305, 1, 1)] {
         assert_ne!(other, one);

@@ -115,3 +115,23 @@ fn a_union_has_each_obligation_the_larger_block_and_the_shortest_stated_life() {
         assert_eq!((union.life_ms(), union.suite()), (3_600_000, Suite::ChaCha20Poly1305));
     }
 }
+
+#[test]
+fn among_several_suites_no_policy_gets_a_shorter_key_than_it_asked_for() {
+    let suite_of = |suites: &[&'static str]| {
+        let mut union = Terms::default();
+        for suite in suites {
+            union.add(&read("suite", suite).unwrap());
+        }
+        union.suite()
+    };
+    let (gcm, chacha, ascon) = ("aes-256-gcm", "chacha20-poly1305", "ascon-aead128");
+    assert_eq!(suite_of(&[ascon]), Suite::AsconAead128, "the default is no demand");
+    assert_eq!(suite_of(&[ascon, ascon]), Suite::AsconAead128);
+    for order in [[ascon, gcm], [gcm, ascon]] {
+        assert_eq!(suite_of(&order), Suite::Aes256Gcm);
+    }
+    for order in [[ascon, chacha, gcm], [chacha, gcm, ascon], [gcm, ascon, chacha]] {
+        assert_eq!(suite_of(&order), Suite::ChaCha20Poly1305);
+    }
+}
