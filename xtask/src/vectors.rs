@@ -32,10 +32,10 @@ pub(crate) fn check() -> Result<()> {
 fn files() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let folder = command::root().join("testvectors");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    entries
-        .map(|entry| {
-            let path = entry?.path();
-            Ok((path.file_name().map(PathBuf::from).unwrap_or_default(), fs::read(path)?))
-        })
+    let paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    paths
+        .into_iter()
+        .filter(|path| path.is_file())
+        .map(|path| Ok((path.file_name().map(PathBuf::from).unwrap_or_default(), fs::read(path)?)))
         .collect()
 }

@@ -66,6 +66,131 @@ fn a_public_key_is_written_as_two_members() {
     assert!(serde_json::from_value::<KemPublicKey>(other).is_err());
 }
 
+/// What others publish, in `testvectors/others/`.
+mod vectors {
+    use super::*;
+    use crate::aead::AeadKey;
+    use aups_core::Suite;
+    use aws_lc_rs::hmac::{self, HMAC_SHA256};
+    use serde::de::DeserializeOwned;
+
+    #[derive(Deserialize)]
+    struct File<C> {
+        cases: Vec<C>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct HpkeCase {
+        name: String,
+        kem_id: u16,
+        aead_id: u16,
+        info: String,
+        sk_rm: String,
+        pk_rm: String,
+        enc: String,
+        shared_secret: String,
+        key: String,
+        base_nonce: String,
+        aad: String,
+        pt: String,
+        ct: String,
+    }
+
+    #[derive(Deserialize)]
+    struct XWingCase {
+        name: String,
+        seed: String,
+        pk: String,
+        ct: String,
+        ss: String,
+    }
+
+    const X25519_ID: u16 = 0x0020;
+    const X_WING_ID: u16 = 0x647a;
+    const AES_256_GCM_ID: u16 = 2;
+    const CHACHA20_POLY1305_ID: u16 = 3;
+
+    fn cases<C: DeserializeOwned>(file: &str) -> Vec<C> {
+        serde_json::from_str::<File<C>>(file).unwrap().cases
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        text.as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    /// HMAC, which is both HKDF-Extract and, for up to 32 bytes, HKDF-Expand.
+    fn hmac(key: &[u8], message: &[&[u8]]) -> Vec<u8> {
+        hmac::sign(&hmac::Key::new(HMAC_SHA256, key), &message.concat()).as_ref().to_vec()
+    }
+
+    /// RFC 9180 section 5.1 in base mode, from its text: key and base nonce.
+    fn key_schedule(kem_id: u16, aead_id: u16, shared_secret: &[u8], info: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let suite_id = [b"HPKE", &kem_id.to_be_bytes()[..], &1_u16.to_be_bytes(), &aead_id.to_be_bytes()].concat();
+        let extract = |salt: &[u8], label: &[u8], ikm: &[u8]| hmac(salt, &[b"HPKE-v1", &suite_id, label, ikm]);
+        let expand = |secret: &[u8], label: &[u8], context: &[u8], length: u8| {
+            let mut okm = hmac(secret, &[&[0, length], b"HPKE-v1", &suite_id, label, context, &[1]]);
+            okm.truncate(length.into());
+            okm
+        };
+        let context = [&[0][..], &extract(b"", b"psk_id_hash", b""), &extract(b"", b"info_hash", info)].concat();
+        let secret = extract(shared_secret, b"secret", b"");
+        (expand(&secret, b"key", &context, 32), expand(&secret, b"base_nonce", &context, 12))
+    }
+
+    /// Opens through the wrapper what was sealed by hand from a shared secret: only the right decapsulation gets that.
+    fn decapsulates(key: &KemSecretKey, kem_id: u16, enc: &[u8], shared_secret: &[u8]) -> bool {
+        let (aead_key, base_nonce) = key_schedule(kem_id, AES_256_GCM_ID, shared_secret, b"info");
+        let mut sealed = b"text".to_vec();
+        let tag = AeadKey::new(Suite::Aes256Gcm, &aead_key, &base_nonce).unwrap().seal([0; 12], b"", &mut sealed);
+        sealed.extend(tag);
+        key.open(b"info", enc, &sealed).is_ok_and(|opened| opened.expose() == b"text")
+    }
+
+    fn secret_key(kem: Kem, text: &str) -> KemSecretKey {
+        KemSecretKey::from_bytes(kem, Secret::from_slice(&unhex(text)).unwrap())
+    }
+
+    #[test]
+    fn hpke_is_that_of_rfc_9180_and_of_its_post_quantum_draft() {
+        let cases: Vec<HpkeCase> = cases(include_str!("../../../../testvectors/others/hpke.json"));
+        assert_eq!(cases.iter().map(|case| case.kem_id).collect::<Vec<_>>(), [X25519_ID, X_WING_ID]);
+        for case in cases {
+            let kem = if case.kem_id == X25519_ID { Kem::X25519 } else { Kem::XWing };
+            let suite = match case.aead_id {
+                AES_256_GCM_ID => Suite::Aes256Gcm,
+                CHACHA20_POLY1305_ID => Suite::ChaCha20Poly1305,
+                other => panic!("AEAD {other}"),
+            };
+            let key = secret_key(kem, &case.sk_rm);
+            assert_eq!(key.public().as_bytes(), unhex(&case.pk_rm), "{}", case.name);
+
+            let shared_secret = unhex(&case.shared_secret);
+            let (aead_key, base_nonce) = key_schedule(case.kem_id, case.aead_id, &shared_secret, &unhex(&case.info));
+            assert_eq!((&aead_key, &base_nonce), (&unhex(&case.key), &unhex(&case.base_nonce)), "{}", case.name);
+            let aead = AeadKey::new(suite, &aead_key, &base_nonce).unwrap();
+            assert_eq!(aead.open([0; 12], &unhex(&case.aad), &unhex(&case.ct)), Some(unhex(&case.pt)), "{}", case.name);
+
+            assert!(decapsulates(&key, case.kem_id, &unhex(&case.enc), &shared_secret), "{}", case.name);
+            assert!(!decapsulates(&key, case.kem_id, &unhex(&case.enc), &[1; 32]), "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn x_wing_is_that_of_its_draft() {
+        let cases: Vec<XWingCase> = cases(include_str!("../../../../testvectors/others/x-wing.json"));
+        assert_eq!(cases.len(), 3);
+        for case in cases {
+            let key = secret_key(Kem::XWing, &case.seed);
+            assert_eq!(key.public().as_bytes(), unhex(&case.pk), "{}", case.name);
+            assert!(decapsulates(&key, X_WING_ID, &unhex(&case.ct), &unhex(&case.ss)), "{}", case.name);
+            assert!(!decapsulates(&key, X_WING_ID, &unhex(&case.ct), &[1; 32]), "{}", case.name);
+        }
+    }
+}
 /// RFC 9180 appendix A.1 has the KEM and the KDF with AES-128; this is the pair of keys of section A.1.1: `skRm` and `pkRm`.
 #[test]
 fn an_x25519_key_pair_of_rfc_9180() {
