@@ -85,6 +85,9 @@ pub enum KtmError {
         /// Where it stands in the store.
         key: String,
     },
+    /// A TLS certificate could not be made: our fault, or that of whoever sent the public key.
+    #[error("a certificate cannot be made")]
+    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A task of ours ended before it answered: the program is stopping.
     #[error("the KTM is stopping")]
     Stopping,

@@ -7,7 +7,7 @@ use crate::{
     records::Records,
     root::{self, Roots},
     scope::{Scope, following},
-    scopes::{SCOPES_MAX, Scopes},
+    scopes::{Changing, SCOPES_MAX, Scopes},
     service::{Incarnation, KeyRow, KeysTopicsManager, Resolved, SealingKeys},
     steady::Steadiness,
     table,
@@ -17,7 +17,7 @@ use aups_core::{
     limits::{HISTORY_DEFAULT, KEY_LIFE_MIN, ROOT_PERIOD_DEFAULT},
 };
 use aups_envelope::{Kek, KeyEntry, VerifyingKey, constant_time_eq, schedule};
-use aups_store::{Change, Store};
+use aups_store::{Change, Revision, Store};
 use futures_util::{FutureExt as _, future, future::BoxFuture};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,6 +65,15 @@ impl KtmSettings {
         check("the root period", self.root_period, KEY_LIFE_MIN, ROOT_PERIOD_MAX)?;
         check("the history", self.history, Duration::ZERO, HISTORY_MAX)
     }
+}
+
+/// What a revocation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// The new bump of each scope that was bumped.
+    pub bumps: BTreeMap<ScopeId, Bump>,
+    /// The transaction after which all of it holds; none if there was nothing to do.
+    pub revision: Option<Revision>,
 }
 
 /// The Keys Topics Manager over a store, in this process.
@@ -140,6 +149,23 @@ impl Ktm {
         with: Vec<Change>,
     ) -> Result<BTreeMap<ScopeId, Bump>, KtmError> {
         self.core.revoke(scopes, with).await
+    }
+
+    /// The same, for scopes that are yet to be found, with the revision of the transaction that made the change.
+    ///
+    /// `look` is given every scope there is, and says which of them lost somebody and what changes with their bumps. From before
+    /// it looks until the transaction is done no scope is made: so none slips through, whichever NOS asks for it. It should
+    /// be quick, for items whose scope is a new one wait. What it fails with is passed on, and nothing was changed.
+    ///
+    /// A NOS in another process learns of it with the revision: see the link.
+    pub async fn revoke_with<F, E>(&self, look: impl FnOnce(Vec<Arc<ScopeSpec>>) -> F) -> Result<Revocation, E>
+    where
+        F: Future<Output = Result<(BTreeSet<ScopeId>, Vec<Change>), E>>,
+        E: From<KtmError>,
+    {
+        let changing = self.core.scopes.hold().await;
+        let (lost, with) = look(self.scopes()).await?;
+        Ok(self.core.revoke_held(&lost, with, &changing).await?)
     }
 
     /// The keys to seal with now and in the next epoch. Costs no I/O and two copies of a key, unless the epoch is new.
@@ -302,16 +328,27 @@ impl Core {
     }
 
     async fn revoke(&self, ids: &BTreeSet<ScopeId>, with: Vec<Change>) -> Result<BTreeMap<ScopeId, Bump>, KtmError> {
+        let changing = self.scopes.hold().await;
+        Ok(self.revoke_held(ids, with, &changing).await?.bumps)
+    }
+
+    async fn revoke_held(
+        &self,
+        ids: &BTreeSet<ScopeId>,
+        with: Vec<Change>,
+        changing: &Changing<'_>,
+    ) -> Result<Revocation, KtmError> {
         let now = self.clock.now();
         // Nothing is forgotten while the clock is in doubt.
         let history_max_ms = self.steadiness.is_steady(now).await.then(|| self.roots.history_max_ms());
-        let bumped = self.scopes.revoke(ids, with, now, history_max_ms).await?;
+        let (bumped, revision) = self.scopes.revoke(ids, with, now, history_max_ms, changing).await?;
         self.tell_revision();
         for scope in &bumped {
             tracing::info!(scope = %scope.spec.id, bump = scope.bumps.highest().0, "bumped a scope");
         }
         metrics::counter!("aups_ktm_bumps_total").increment(bumped.len() as u64);
-        Ok(bumped.iter().map(|scope| (scope.spec.id, scope.bumps.highest())).collect())
+        let bumps = bumped.iter().map(|scope| (scope.spec.id, scope.bumps.highest())).collect();
+        Ok(Revocation { bumps, revision })
     }
 
     async fn bump(&self, id: &ScopeId) -> Result<Bump, KtmError> {

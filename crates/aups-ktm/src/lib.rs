@@ -20,6 +20,7 @@
 //! | `ktm/publisher/<nosId>` | a NOS: slot, incarnation, signing key |
 //! | `ktm/slots` | the last publisher slot that was given |
 //! | `ktm/clock` | when the clock was last looked at, and since when it has not jumped |
+//! | `ktm/ca` | the realm's certificate authority, its private key wrapped under a data key, that wrapped under the KEK |
 //! | `nos/signing-key/<nosId>` | what a NOS of this process signs with, its seed wrapped |
 //!
 //! A wrapped secret is bound to its record's key and to the members that say what it is for: a store in which records were
@@ -41,6 +42,7 @@ mod scopes;
 mod steady;
 mod table;
 
+pub mod ca;
 pub mod custody;
 pub mod realm;
 
@@ -50,8 +52,9 @@ mod fixture;
 mod error;
 mod records;
 
+pub use ca::Ca;
 pub use error::KtmError;
-pub use ktm::{Ktm, KtmSettings};
+pub use ktm::{Ktm, KtmSettings, Revocation};
 pub use publisher::{CERTIFICATE_LIFE, PUBLISHERS_MAX};
 pub use realm::Realm;
 pub use scope::BUMPS_REMEMBERED_MAX;

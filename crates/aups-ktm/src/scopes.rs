@@ -9,7 +9,7 @@ use crate::{
 };
 use aups_core::{Bump, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
 use aups_envelope::{Kek, random};
-use aups_store::{Change, Expect};
+use aups_store::{Change, Expect, Revision};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -159,30 +159,52 @@ impl Scopes {
     /// Scopes that are gone are passed over. At the counter's end: a new record, and the old keys are gone.
     ///
     /// What is more than one transaction takes goes in several, the caller's changes with the last: a kill in between
-    /// leaves scopes that were bumped for nothing.
+    /// leaves scopes that were bumped for nothing. Scopes that were bumped before the caller's changes are then bumped once
+    /// more, for elsewhere somebody may have been given the key between the two.
     ///
-    /// Bumps under which no key opens any more are forgotten if the longest history is given.
+    /// Bumps under which no key opens any more are forgotten if the longest history is given. The revision is that after which
+    /// all of it holds.
     pub(crate) async fn revoke(
         &self,
         ids: &BTreeSet<ScopeId>,
         with: Vec<Change>,
         now: UnixMillis,
         history_max_ms: Option<u64>,
-    ) -> Result<Vec<Arc<Scope>>, KtmError> {
-        let changing = self.changing.lock().await;
-        let mut bumped = Vec::with_capacity(ids.len());
-        let (mut some, mut bytes) = (Vec::new(), 0);
+        changing: &Changing<'_>,
+    ) -> Result<(Vec<Arc<Scope>>, Option<Revision>), KtmError> {
+        let mut batches = self.batches(ids);
+        let last = batches.pop().unwrap_or_default();
+        for some in &batches {
+            self.bump_some(some, &[], now, history_max_ms, changing).await?;
+        }
+        let (mut bumped, mut revision) = self.bump_some(&last, &with, now, history_max_ms, changing).await?;
+        for some in &batches {
+            let (more, later) = self.bump_some(some, &[], now, history_max_ms, changing).await?;
+            bumped.extend(more);
+            revision = later.or(revision);
+        }
+        Ok((bumped, revision))
+    }
+
+    /// As many scopes together as one transaction takes.
+    fn batches(&self, ids: &BTreeSet<ScopeId>) -> Vec<Vec<ScopeId>> {
+        let (mut batches, mut some, mut bytes) = (Vec::new(), Vec::new(), 0);
         for id in ids {
             let record_bytes = self.get(id).map_or(0, |scope| scope.record_bytes_max());
             if some.len() >= BUMPS_AT_ONCE || bytes + record_bytes > BUMPED_BYTES_AT_ONCE {
-                bumped.extend(self.bump_some(&some, &[], now, history_max_ms, &changing).await?);
-                (some, bytes) = (Vec::new(), 0);
+                batches.push(std::mem::take(&mut some));
+                bytes = 0;
             }
             some.push(*id);
             bytes += record_bytes;
         }
-        bumped.extend(self.bump_some(&some, &with, now, history_max_ms, &changing).await?);
-        Ok(bumped)
+        batches.push(some);
+        batches
+    }
+
+    /// Lets nobody make, change or destroy a scope for as long as this is held.
+    pub(crate) async fn hold(&self) -> Changing<'_> {
+        self.changing.lock().await
     }
 
     async fn bump_some(
@@ -192,7 +214,7 @@ impl Scopes {
         now: UnixMillis,
         history_max_ms: Option<u64>,
         changing: &Changing<'_>,
-    ) -> Result<Vec<Arc<Scope>>, KtmError> {
+    ) -> Result<(Vec<Arc<Scope>>, Option<Revision>), KtmError> {
         for _ in 0..RACES_MAX {
             let mut before = Vec::with_capacity(ids.len());
             for id in ids {
@@ -203,10 +225,11 @@ impl Scopes {
             let mut changes = changes.collect::<Result<Vec<_>, _>>()?.concat();
             changes.extend_from_slice(with);
             if changes.is_empty() {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), None));
             }
             if let Some(revision) = self.records.commit(changes).await? {
-                return Ok(after.into_iter().map(|scope| self.learn(scope.stored_at(revision))).collect());
+                let bumped = after.into_iter().map(|scope| self.learn(scope.stored_at(revision))).collect();
+                return Ok((bumped, Some(revision)));
             }
             for id in ids {
                 self.reload(id, changing).await?;
@@ -381,7 +404,7 @@ impl Scopes {
 }
 
 /// Proof that no other task of this process changes records meanwhile.
-type Changing<'a> = MutexGuard<'a, ()>;
+pub(crate) type Changing<'a> = MutexGuard<'a, ()>;
 
 /// The changes that bring the store from one snapshot to the next.
 fn writing(before: Option<&Scope>, after: &Scope) -> Result<Vec<Change>, KtmError> {

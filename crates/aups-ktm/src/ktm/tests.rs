@@ -604,3 +604,34 @@ async fn the_upkeep_goes_on_by_itself_and_ends_with_the_ktm() {
     tokio::time::sleep(2 * UPKEEP_EVERY).await;
     assert_eq!(roots().await, before + 1);
 }
+
+#[tokio::test]
+async fn no_scope_is_made_while_those_are_looked_for_that_lost_somebody() {
+    let rig = Rig::new().await;
+    let (there, slipping) = (rig.spec(0), rig.spec(1));
+    rig.ktm.ensure_scope(&there).await.unwrap();
+    let made = rig.ktm.ensure_scope(&slipping);
+    let revoked = rig.ktm.revoke_with(|scopes| async move {
+        // Whoever asks for a new scope now waits.
+        tokio::task::yield_now().await;
+        let lost = scopes.iter().map(|scope| scope.id).collect();
+        Ok::<_, KtmError>((lost, vec![Change::put("reader/alice", "gone", Expect::Any)]))
+    });
+    let (revoked, made) = tokio::join!(revoked, made);
+    let (revoked, made) = (revoked.unwrap(), made.unwrap());
+    assert_eq!(revoked.bumps, [(there.id, Bump(1))].into());
+    assert_eq!(rig.store.get("reader/alice").await.unwrap().unwrap().revision, revoked.revision.unwrap());
+    let record = rig.store.get(&format!("ktm/scope/{}", slipping.id)).await.unwrap().unwrap();
+    assert!(record.revision > revoked.revision.unwrap(), "the scope {made} came after the change");
+}
+
+#[tokio::test]
+async fn a_revocation_that_fails_while_it_looks_changes_nothing() {
+    let rig = Rig::new().await;
+    rig.ktm.ensure_scope(&rig.spec(0)).await.unwrap();
+    let before = rig.dump().await;
+    let failed = rig.ktm.revoke_with(|_| async { Err(KtmError::Stopping) }).await;
+    assert!(matches!(failed, Err(KtmError::Stopping)));
+    assert_eq!(rig.dump().await, before);
+    rig.ktm.ensure_scope(&rig.spec(1)).await.unwrap();
+}
