@@ -41,7 +41,7 @@ impl Instance {
         let settings = ServerSettings { data_dir: dir.path().to_owned(), http: any_port, mqtt: any_port, ..settings };
         let server = server::start(settings).await?;
         let url: Url = format!("http://{}", server.http_addr()).parse().context("the server's own address")?;
-        let admin = Admin::new(url.clone(), admin::read_token(server.admin_token_file())?)?;
+        let admin = Admin::new(url.clone(), admin::read_token(&server.admin_token_file())?)?;
         let _: Value = admin.put_text("/v1/policies", policies).await?;
         Ok(Self { http: http::client(&url)?, server, url, admin, dir })
     }

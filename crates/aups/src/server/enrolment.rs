@@ -10,7 +10,7 @@ use super::{
     http::{Refused, read_body},
     registry::{Registry, RegistryError},
 };
-use aups_core::{Clock, Problem};
+use aups_core::Problem;
 use aups_envelope::{
     b64,
     enrol::{EnrolRequest, Enrolled, MqttAccess},
@@ -33,7 +33,6 @@ pub(crate) struct Enrolment {
     pub(crate) registry: Arc<Registry>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) sessions: Arc<dyn Sessions>,
-    pub(crate) clock: Arc<dyn Clock>,
     /// Where readers reach the key service.
     pub(crate) server_url: String,
     /// Where readers reach the broker.

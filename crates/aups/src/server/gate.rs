@@ -1,17 +1,21 @@
 //! The PEP at the embedded broker: who connects, what a reader subscribes to, what it may publish (DESIGN section 9).
 
-use super::registry::Registry;
 use aups_broker::{Connect, Gate, Refusal, Verdict};
 use aups_core::{Filter, Sub};
-use aups_nos::Readers as _;
+use aups_nos::Readers;
 use aups_policy::{FilterVerdict, Pdp};
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// Readers with their MQTT passwords.
+pub(crate) trait Credentials: Readers {
+    /// Whether this is the MQTT password of this reader.
+    fn password_matches(&self, sub: &Sub, password: &[u8]) -> bool;
+}
+
 /// Registered readers only, each with its password and its rights.
-#[derive(Debug)]
 pub(crate) struct RealmGate {
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) readers: Arc<dyn Credentials>,
     pub(crate) decisions: watch::Receiver<Arc<Pdp>>,
 }
 
@@ -21,13 +25,13 @@ impl Gate for RealmGate {
             return Err(Refusal::Anonymous);
         };
         match user.parse::<Sub>() {
-            Ok(sub) if self.registry.password_matches(&sub, password) => Ok(()),
+            Ok(sub) if self.readers.password_matches(&sub, password) => Ok(()),
             _ => Err(Refusal::BadCredentials),
         }
     }
 
     fn subscribe(&self, user: &str, filter: &str) -> Verdict {
-        let reader = user.parse::<Sub>().ok().and_then(|sub| self.registry.reader(&sub));
+        let reader = user.parse::<Sub>().ok().and_then(|sub| self.readers.reader(&sub));
         let (Some(reader), Ok(filter)) = (reader, filter.parse::<Filter>()) else { return Verdict::Deny };
         let pdp = Arc::clone(&self.decisions.borrow());
         match pdp.filter(&reader.principal, &filter) {

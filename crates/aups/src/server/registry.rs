@@ -9,6 +9,7 @@ pub(crate) mod state;
 
 use super::{
     digest::Digest,
+    gate::Credentials,
     revocation::{self, Affected, Revoked},
 };
 use aups_core::{Attributes, Clock, GroupName, Principal, ReaderKind, Sub, UnixMillis};
@@ -324,11 +325,6 @@ impl Registry {
         self.changes.lock().await
     }
 
-    /// Whether this is the MQTT password of this reader.
-    pub(crate) fn password_matches(&self, sub: &Sub, password: &[u8]) -> bool {
-        self.read().password_matches(sub, password)
-    }
-
     /// Adds a group.
     pub(crate) async fn add_group(&self, name: GroupName, within: BTreeSet<GroupName>) -> Result<(), RegistryError> {
         let _change = self.changes.lock().await;
@@ -505,6 +501,12 @@ impl Registry {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Credentials for Registry {
+    fn password_matches(&self, sub: &Sub, password: &[u8]) -> bool {
+        self.read().password_matches(sub, password)
     }
 }
 

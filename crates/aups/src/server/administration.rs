@@ -1,0 +1,87 @@
+//! The realm's own process: the KTM, the policies, the registrations, and the API by which they are administered.
+
+use super::{
+    admin::{self, Admin, AppBearers, Sessions, SourcesAdmin},
+    audit::Event,
+    enrolment::{self, Enrolment},
+    policies::Policies,
+    process::Process,
+    registry::Registry,
+};
+use aups_envelope::Kek;
+use aups_ktm::{Ktm, KtmSettings, Realm};
+use aups_nos::Usage;
+use aups_policy::Residuals;
+use axum::{Router, routing::post};
+use std::sync::Arc;
+
+/// Scopes whose residuals are kept parsed, some 2 KB each.
+pub(super) const RESIDUALS_MAX: usize = 10_000;
+
+/// What one process of a realm keeps for all of it.
+pub(super) struct Administration {
+    pub(super) ktm: Arc<Ktm>,
+    pub(super) realm: Arc<Realm>,
+    pub(super) policies: Arc<Policies>,
+    pub(super) residuals: Arc<Residuals>,
+    pub(super) registry: Arc<Registry>,
+}
+
+/// What the API works on besides.
+pub(super) struct Surroundings {
+    pub(super) sessions: Arc<dyn Sessions>,
+    /// Of this process, if it is a NOS.
+    pub(super) sources: Option<SourcesAdmin>,
+    pub(super) usage: Arc<Usage>,
+    /// Where readers reach the key service, and the broker.
+    pub(super) server_url: String,
+    pub(super) mqtt_url: String,
+}
+
+impl Administration {
+    /// Takes up the realm of the process's store, or makes one.
+    pub(super) async fn open(process: &Process, kek: Kek) -> anyhow::Result<Self> {
+        let (store, clock) = (&process.store, &process.clock);
+        let ktm = Ktm::open(Arc::clone(store), kek, Arc::clone(clock), KtmSettings::default()).await?;
+        let (realm, ktm) = (Arc::clone(ktm.realm()), Arc::new(ktm));
+        let policies = Arc::new(Policies::open(realm.id(), Arc::clone(store), Arc::clone(clock)).await?);
+        let residuals = Arc::new(Residuals::new(RESIDUALS_MAX));
+        let registry =
+            Registry::open(&**store, Arc::clone(&ktm), Arc::clone(&residuals), policies.decisions(), Arc::clone(clock));
+        let registry = Arc::new(registry.await?);
+        let active = policies.active().version.clone();
+        let loaded = Event::PoliciesLoaded { version: active.number, policies: active.policies };
+        process.audit.record(loaded).await?;
+        Ok(Self { ktm, realm, policies, residuals, registry })
+    }
+
+    /// Whether no policy is in force, so that nobody reads.
+    pub(super) fn nobody_reads(&self) -> bool {
+        self.policies.active().version.policies == 0
+    }
+
+    /// Where readers become readers, and what administrators may ask.
+    pub(super) fn routes(&self, process: &Process, surroundings: Surroundings) -> Router {
+        let Surroundings { sessions, sources, usage, server_url, mqtt_url } = surroundings;
+        let enrolment = Arc::new(Enrolment {
+            realm: Arc::clone(&self.realm),
+            registry: Arc::clone(&self.registry),
+            audit: Arc::clone(&process.audit),
+            sessions: Arc::clone(&sessions),
+            server_url,
+            mqtt_url,
+        });
+        let apps = AppBearers::new(Arc::clone(&self.registry), self.realm.id(), Arc::clone(&process.clock));
+        let admin = Admin {
+            access: process.access(Some(Arc::new(apps))),
+            registry: Arc::clone(&self.registry),
+            enrolment: Arc::clone(&enrolment),
+            policies: Arc::clone(&self.policies),
+            sources,
+            usage,
+            ktm: Arc::clone(&self.ktm),
+            sessions,
+        };
+        admin::router(admin).route("/v1/enrol", post(enrolment::enrol).with_state(enrolment))
+    }
+}

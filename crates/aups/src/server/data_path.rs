@@ -1,0 +1,154 @@
+//! A NOS with its broker: what takes data in and gives it out.
+
+use super::{
+    admin::Sessions,
+    gate::{Credentials, RealmGate},
+    process::{Process, listen_failed},
+    sink::{EmbeddedBroker, ForeignSessions},
+};
+use crate::settings::{Durability, Registration, ServerSettings};
+use anyhow::Context as _;
+use aups_broker::{Broker, BrokerSettings};
+use aups_core::NosId;
+use aups_envelope::{SigningKey, VerifyingKey};
+use aups_ktm::KeysTopicsManager;
+use aups_nos::{
+    Nos, NosConfig, NosParts, Sink, Transport,
+    publish::{BrokerUrl, RemoteBroker},
+};
+use aups_policy::{Pdp, Residuals};
+use aups_store::{IngestQueue, QueueLimits};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What a NOS knows of its realm, wherever that is kept.
+pub(super) struct Realm {
+    pub(super) key: VerifyingKey,
+    pub(super) ktm: Arc<dyn KeysTopicsManager>,
+    pub(super) decisions: watch::Receiver<Arc<Pdp>>,
+    pub(super) residuals: Arc<Residuals>,
+    pub(super) readers: Arc<dyn Credentials>,
+}
+
+/// A NOS at work.
+#[derive(Debug)]
+pub(super) struct DataPath {
+    pub(super) nos: Nos,
+    pub(super) mqtt: Mqtt,
+}
+
+impl DataPath {
+    /// Starts the broker, or the way to another one, and the NOS.
+    pub(super) async fn start(
+        process: &mut Process,
+        settings: &ServerSettings,
+        id: NosId,
+        signing_key: SigningKey,
+        realm: Realm,
+    ) -> anyhow::Result<Self> {
+        let Realm { key, ktm, decisions, residuals, readers } = realm;
+        let mqtt = Mqtt::start(settings, &id, Arc::clone(&readers), decisions.clone()).await?;
+        let nos = Nos::start(NosParts {
+            id,
+            realm_key: key,
+            signing_key,
+            ktm,
+            policies: decisions.clone(),
+            residuals,
+            readers,
+            sink: Arc::clone(&mqtt.sink),
+            store: Arc::clone(&process.store),
+            queue: open_queue(settings).await?,
+            clock: Arc::clone(&process.clock),
+            config: nos_config(settings),
+            ledger: None,
+        });
+        let nos = nos.await?;
+        process.keep_up(review_sessions(decisions, Arc::clone(&mqtt.sessions)));
+        Ok(Self { nos, mqtt })
+    }
+
+    /// Takes no more data, and publishes what was taken.
+    pub(super) async fn drain(self) {
+        self.nos.drain().await;
+        if let Some(broker) = &self.mqtt.broker {
+            broker.shutdown().await;
+        }
+    }
+}
+
+/// The MQTT side: a broker of ours, or the way to another one.
+pub(super) struct Mqtt {
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) sessions: Arc<dyn Sessions>,
+    broker: Option<Arc<Broker>>,
+    /// Where it is, as host and port.
+    pub(super) address: String,
+    /// The same as readers get it.
+    pub(super) url: String,
+}
+
+impl Mqtt {
+    async fn start(
+        settings: &ServerSettings,
+        nos: &NosId,
+        readers: Arc<dyn Credentials>,
+        decisions: watch::Receiver<Arc<Pdp>>,
+    ) -> anyhow::Result<Self> {
+        if let Some(url) = &settings.broker {
+            let url: BrokerUrl = url.parse()?;
+            // Shown without user and password: those are the NOS's own.
+            let shown = url.to_string();
+            let address = shown.trim_start_matches("mqtt://").to_owned();
+            let sink = Arc::new(RemoteBroker::connect(url, nos));
+            let url = settings.public_mqtt_url.clone().unwrap_or(shown);
+            return Ok(Self { sink, sessions: Arc::new(ForeignSessions), broker: None, address, url });
+        }
+        let gate = RealmGate { readers, decisions };
+        let data_dir = (settings.durability == Durability::Disk).then(|| settings.data_dir.join("broker"));
+        let broker_settings = BrokerSettings { listen: settings.mqtt, data_dir, ..BrokerSettings::default() };
+        let broker = Broker::start(broker_settings, Arc::new(gate))
+            .await
+            .with_context(|| listen_failed("mqtt", settings.mqtt))?;
+        let broker = Arc::new(broker);
+        let url = settings.public_mqtt_url.clone().unwrap_or_else(|| format!("mqtt://{}", broker.local_addr()));
+        let embedded = Arc::new(EmbeddedBroker(Arc::clone(&broker)));
+        let address = broker.local_addr().to_string();
+        Ok(Self { sink: Arc::clone(&embedded) as _, sessions: embedded, broker: Some(broker), address, url })
+    }
+}
+
+/// When policies change, ends the sessions that hold a subscription which they no longer accept.
+async fn review_sessions(mut decisions: watch::Receiver<Arc<Pdp>>, sessions: Arc<dyn Sessions>) {
+    while decisions.changed().await.is_ok() {
+        sessions.review().await;
+    }
+}
+
+async fn open_queue(settings: &ServerSettings) -> anyhow::Result<Option<IngestQueue>> {
+    match settings.durability {
+        Durability::Memory => Ok(None),
+        Durability::Disk => {
+            let queue = IngestQueue::open(settings.data_dir.join("queue"), QueueLimits::default()).await?;
+            Ok(Some(queue))
+        }
+    }
+}
+
+fn nos_config(settings: &ServerSettings) -> NosConfig {
+    NosConfig {
+        registration: match settings.registration() {
+            Registration::Open => aups_nos::Registration::Open,
+            Registration::Token => aups_nos::Registration::Token,
+        },
+        retain: settings.retain.clone(),
+        transport: if settings.http.ip().is_loopback() { Transport::Loopback } else { Transport::Clear },
+        ..settings.nos.clone()
+    }
+}
+
+impl std::fmt::Debug for Mqtt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mqtt").field("url", &self.url).finish_non_exhaustive()
+    }
+}
