@@ -10,9 +10,10 @@ pub(crate) mod state;
 use super::{
     digest::Digest,
     gate::Credentials,
+    policies::blocking,
     revocation::{self, Affected, Revoked},
 };
-use aups_core::{Attributes, Clock, GroupName, Principal, ReaderKind, Sub, UnixMillis};
+use aups_core::{Attributes, Clock, GroupName, Principal, ReaderKind, ScopeSpec, Sub, UnixMillis};
 use aups_envelope::{Secret, VerifyingKey, kem::KemPublicKey};
 use aups_ktm::{Ktm, KtmError};
 use aups_nos::{Reader, Readers};
@@ -421,7 +422,7 @@ impl Registry {
         };
         let install = |state: &mut State| {
             state.groups.insert(name, within);
-            state.refresh(|_| true);
+            let _ = state.refresh(|_| true);
         };
         self.commit(vec![change], affected, install).await
     }
@@ -456,8 +457,8 @@ impl Registry {
     /// Does a change and takes away what it takes away.
     ///
     /// From before the scopes are looked through until the new state can be seen, the readers concerned get no key
-    /// ([`Reader::changing`]): so no key that one of them holds is of a scope that was overlooked. Scopes that lost one of
-    /// them are bumped in the transaction of the change. If that fails, nothing changed.
+    /// ([`Reader::changing`]), and no scope is made for a NOS elsewhere: so no key that one of them holds is of a scope that
+    /// was overlooked. Scopes that lost one of them are bumped in the transaction of the change. If that fails, nothing changed.
     async fn commit(
         &self,
         changes: Vec<Change>,
@@ -486,13 +487,19 @@ impl Registry {
     }
 
     async fn revoke(&self, changes: Vec<Change>, affected: Vec<Affected>) -> Result<Revoked, RegistryError> {
-        let scopes = if affected.is_empty() { Vec::new() } else { self.ktm.scopes() };
+        if affected.is_empty() {
+            self.ktm.revoke(&BTreeSet::new(), changes).await?;
+            return Ok(Revoked::default());
+        }
         let (residuals, schema) = (Arc::clone(&self.residuals), self.schema());
-        let look = move || revocation::lost(&residuals, &schema, &scopes, &affected);
-        let lost = tokio::task::spawn_blocking(look).await;
-        let lost = lost.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        let bumps = self.ktm.revoke(&lost.scopes, changes).await?;
-        Ok(Revoked { bumps, readers: lost.readers })
+        let mut readers = BTreeSet::new();
+        let look = async |scopes: Vec<Arc<ScopeSpec>>| {
+            let lost = blocking(move || revocation::lost(&residuals, &schema, &scopes, &affected)).await;
+            readers = lost.readers;
+            Ok::<_, RegistryError>((lost.scopes, changes))
+        };
+        let bumps = self.ktm.revoke_with(look).await?.bumps;
+        Ok(Revoked { bumps, readers })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

@@ -38,20 +38,29 @@ pub(super) struct Entry {
     pub(super) reader: Arc<Reader>,
 }
 
+impl Entry {
+    /// What its sessions rest on: its rights and its password.
+    fn access(&self) -> (Principal, Option<Digest>) {
+        let enrolment = self.record.enrolment.as_ref();
+        (self.reader.principal.clone(), enrolment.map(|enrolment| enrolment.password_sha256))
+    }
+}
+
 impl State {
     /// From the records of readers and groups; others are passed over.
     pub(crate) fn of(records: impl IntoIterator<Item = (String, Bytes)>) -> Result<Self, RegistryError> {
         let mut state = Self::default();
-        state.apply(records.into_iter().map(|(key, value)| (key, Some(value))))?;
-        Ok(state)
+        state.apply(records.into_iter().map(|(key, value)| (key, Some(value)))).map(|_| state)
     }
 
-    /// Takes up what records became; `None`: a record is gone.
+    /// Takes up what records became; `None`: a record is gone. Answers with the readers that were here and are gone, or have
+    /// other rights or another password than before.
     pub(crate) fn apply(
         &mut self,
         changes: impl IntoIterator<Item = (String, Option<Bytes>)>,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<BTreeSet<Sub>, RegistryError> {
         let (mut records, mut groups_changed): (Vec<ReaderRecord>, _) = (Vec::new(), false);
+        let mut changed = BTreeSet::new();
         for (key, value) in changes {
             if let Some(Ok(name)) = key.strip_prefix(GROUP_PREFIX).map(str::parse) {
                 match value {
@@ -62,7 +71,10 @@ impl State {
             } else if let Some(Ok(sub)) = key.strip_prefix(READER_PREFIX).map(str::parse) {
                 match value {
                     Some(value) => records.push(parse(&key, &value)?),
-                    None => self.remove(&sub),
+                    None => {
+                        self.remove(&sub);
+                        changed.insert(sub);
+                    }
                 }
             }
         }
@@ -70,9 +82,25 @@ impl State {
         records.sort_by_key(|record| record.app.is_some());
         let apps = records.iter().filter(|record| record.kind == ReaderKind::App);
         let apps: BTreeSet<Sub> = apps.map(|record| record.sub.clone()).collect();
-        records.into_iter().for_each(|record| self.insert(record));
-        self.refresh(|record| groups_changed || record.app.as_ref().is_some_and(|app| apps.contains(app)));
-        self.no_orphans()
+        for record in records {
+            let (sub, before) = (record.sub.clone(), self.readers.get(&record.sub).map(Entry::access));
+            self.insert(record);
+            if before.is_some() && before != self.readers.get(&sub).map(Entry::access) {
+                changed.insert(sub);
+            }
+        }
+        changed
+            .extend(self.refresh(|record| groups_changed || record.app.as_ref().is_some_and(|app| apps.contains(app))));
+        self.no_orphans()?;
+        Ok(changed)
+    }
+
+    /// The readers that are not in another state, or have other rights or another password there.
+    pub(crate) fn differing(&self, other: &Self) -> BTreeSet<Sub> {
+        let differs = |(sub, entry): &(&Sub, &Entry)| {
+            other.readers.get(*sub).is_none_or(|there| there.access() != entry.access())
+        };
+        self.readers.iter().filter(differs).map(|(sub, _)| sub.clone()).collect()
     }
 
     /// A user whose app is not there would have no bound to its rights.
@@ -129,18 +157,20 @@ impl State {
         }
     }
 
-    /// Shows readers as they are now. Those of whom nothing changed stay the same, so that none of their requests is looked at
+    /// Shows readers as they are now, and answers who changed. Those of whom nothing changed stay the same, so that none of their requests is looked at
     /// again.
-    pub(super) fn refresh(&mut self, is_meant: impl Fn(&ReaderRecord) -> bool) {
+    pub(super) fn refresh(&mut self, is_meant: impl Fn(&ReaderRecord) -> bool) -> Vec<Sub> {
         let entries = self.readers.values().filter(|entry| is_meant(&entry.record));
         let changed = entries.filter(|entry| {
             entry.reader.changing || entry.reader.principal != self.principal(&entry.record, &self.groups)
         });
         let changed: Vec<(Sub, Arc<Reader>)> =
             changed.map(|entry| (entry.record.sub.clone(), Arc::new(self.as_reader(&entry.record)))).collect();
+        let subs = changed.iter().map(|(sub, _)| sub.clone()).collect();
         for (sub, reader) in changed {
             self.readers.entry(sub).and_modify(|entry| entry.reader = reader);
         }
+        subs
     }
 
     /// Lets readers get no keys for a while, or again.
