@@ -152,7 +152,7 @@ impl Broker {
             None => None,
         };
         let limits = settings.limits.clone();
-        let presence = Arc::new(Presence::new(Flow::new(limits.ahead_max, limits.reader_rate_min)));
+        let presence = Arc::new(Presence::new(Flow::new(limits.ahead_max, limits.reader_rate_min), Arc::clone(&gate)));
         let config = settings.to_config().with_event_handler(Arc::clone(&presence) as _);
         let broker = MqttBroker::with_config(config).await.map_err(failed)?;
         let (Some(address), Some(storage)) = (broker.local_addr(), broker.storage()) else {
@@ -208,6 +208,13 @@ impl Broker {
             self.router.route_message_with_deadline(&message.into(), None, Instant::now()).await;
         }
         Delivered(room.map(|(barrier, room)| barrier.release_when_safe(room)))
+    }
+
+    /// Publishes a message at QoS 0: to those who are connected, past what waits for them.
+    pub async fn send(&self, message: Outgoing) {
+        metrics::counter!("aups_broker_messages_total").increment(1);
+        let packet = PublishPacket { qos: QoS::AtMostOnce, ..PublishPacket::from(message) };
+        self.router.route_message_with_deadline(&packet, None, Instant::now()).await;
     }
 
     /// Ends all sessions of a user: its connections are closed, its subscriptions and whatever waits for it are gone, on

@@ -1,5 +1,6 @@
 //! The question that the broker asks before anybody does anything, and how the `mqtt5` crate is made to ask it.
 
+use bytes::Bytes;
 use mqtt5::{
     broker::{AuthProvider, AuthResult, DynamicStorage, StorageBackend as _},
     packet::connect::ConnectPacket,
@@ -21,6 +22,14 @@ pub trait Gate: Send + Sync + 'static {
 
     /// Whether a user may publish on a topic, also as its will.
     fn publish(&self, user: &str, topic: &str) -> Verdict;
+
+    /// What a user published, and may, on its way to the subscribers. `true`: it was for this process, and goes nowhere else.
+    ///
+    /// Wills do not come by here.
+    fn take(&self, topic: &str, payload: Bytes) -> bool {
+        let _ = (topic, payload);
+        false
+    }
 }
 
 /// What a client says of itself when it connects.

@@ -1,9 +1,9 @@
 //! What the broker notices of its clients: who comes, and what reaches them.
 
-use crate::{barrier::Stir, flow::Flow};
+use crate::{barrier::Stir, flow::Flow, gate::Gate};
 use mqtt5::broker::{
-    BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, DynamicStorage, MessageDeliveredEvent,
-    StorageBackend as _,
+    BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, DynamicStorage,
+    MessageDeliveredEvent, PublishAction, StorageBackend as _,
 };
 use std::{
     future::{Future, ready},
@@ -22,14 +22,15 @@ const ALWAYS_QUEUE: u64 = u64::MAX;
 /// The ears of the broker.
 pub(crate) struct Presence {
     pub(crate) flow: Arc<Flow>,
+    gate: Arc<dyn Gate>,
     /// Both set before the first client is served.
     storage: OnceLock<Arc<DynamicStorage>>,
     stir: OnceLock<Stir>,
 }
 
 impl Presence {
-    pub(crate) fn new(flow: Flow) -> Self {
-        Self { flow: Arc::new(flow), storage: OnceLock::new(), stir: OnceLock::new() }
+    pub(crate) fn new(flow: Flow, gate: Arc<dyn Gate>) -> Self {
+        Self { flow: Arc::new(flow), gate, storage: OnceLock::new(), stir: OnceLock::new() }
     }
 
     /// Names the storage; where messages are to survive, also who is to be told that they move.
@@ -57,6 +58,15 @@ impl BrokerEventHandler for Presence {
             self.flow.connected(event.client_id, queue);
         }
         Box::pin(ready(()))
+    }
+
+    /// After the gate allowed it.
+    fn on_client_publish<'a>(
+        &'a self,
+        event: ClientPublishEvent,
+    ) -> Pin<Box<dyn Future<Output = PublishAction> + Send + 'a>> {
+        let taken = self.gate.take(&event.topic, event.payload);
+        Box::pin(ready(if taken { PublishAction::Handled } else { PublishAction::Continue }))
     }
 
     fn on_client_disconnect<'a>(

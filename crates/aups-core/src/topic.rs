@@ -10,6 +10,11 @@ pub const TOPIC_BYTES_MAX: usize = 1_024;
 /// Most levels of a topic name that we take.
 pub const TOPIC_LEVELS_MAX: usize = 32;
 
+/// Beginning of the topics on which readers publish key requests: `aups/kr/<sub>`.
+pub const KEY_REQUESTS: &str = "aups/kr/";
+/// Beginning of the topics on which they are answered: `aups/ks/<sub>`.
+pub const KEY_ANSWERS: &str = "aups/ks/";
+
 /// A text that is not a topic name or filter.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

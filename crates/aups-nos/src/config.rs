@@ -97,6 +97,8 @@ impl Default for BacklogLimits {
 pub struct KeyServiceLimits {
     /// Per address, before the requester is known (IPv6: per /64).
     pub address_rate: Rate,
+    /// Per topic of key requests, before the requester is known: over MQTT there is no address. More is dropped in silence.
+    pub topic_rate: Rate,
     /// Per reader, after its signature held.
     pub reader_rate: Rate,
     /// Most `jti` remembered; when all are younger than they must be kept, further requests are refused (503).
@@ -107,6 +109,7 @@ impl Default for KeyServiceLimits {
     fn default() -> Self {
         Self {
             address_rate: Rate { per_second: 500, burst: 1_000 },
+            topic_rate: Rate { per_second: 100, burst: 200 },
             reader_rate: Rate { per_second: 50, burst: 100 },
             jtis_max: 1_000_000,
         }

@@ -2,10 +2,11 @@
 //! that the test moves.
 
 use crate::{
-    KeyLedger, KeyOutcome, LedgerError, Nos, NosConfig, NosParts, Outgoing, Reader, ReaderKeys, Readers, Receipt,
-    Registration, Sink, SinkError, Sources,
+    KeyLedger, KeyOutcome, KeyRequests, LedgerError, Nos, NosConfig, NosParts, Outgoing, Reader, ReaderKeys, Readers,
+    Receipt, Registration, Sink, SinkError, Sources,
     accept::{Acceptance, Entry, Sender},
     json::Document,
+    key_request_queue,
 };
 use aups_core::{
     Attributes, Clock as _, Item, ManualClock, NosId, Principal, ReaderKind, RealmId, Sub, Topic, UnixMillis,
@@ -166,9 +167,16 @@ struct SinkState {
     held: Vec<Held>,
     lost: usize,
     retained: Vec<Outgoing>,
+    sent: Vec<Outgoing>,
 }
 
 impl FakeSink {
+    /// Takes what was sent at QoS 0, once there is something.
+    pub(crate) async fn until_sent(&self) -> Vec<Outgoing> {
+        self.until(|state| !state.sent.is_empty()).await;
+        std::mem::take(&mut self.state.lock().unwrap().sent)
+    }
+
     pub(crate) fn set(&self, mood: Mood) {
         let mut state = self.state.lock().unwrap();
         state.mood = mood;
@@ -245,6 +253,12 @@ impl Sink for FakeSink {
         async { Ok(receipt.map(|answer| answer.unwrap()).boxed()) }.boxed()
     }
 
+    fn send(&self, message: Outgoing) -> BoxFuture<'static, ()> {
+        self.state.lock().unwrap().sent.push(message);
+        self.changed.notify_waiters();
+        std::future::ready(()).boxed()
+    }
+
     fn connected(&self) -> bool {
         self.state.lock().unwrap().mood != Mood::Away
     }
@@ -264,6 +278,7 @@ pub(crate) struct Rig {
     pub(crate) policies: watch::Sender<Arc<Pdp>>,
     pub(crate) readers: Arc<FakeReaders>,
     pub(crate) ledger: Arc<FakeLedger>,
+    pub(crate) key_requests: KeyRequests,
     pub(crate) sink: Arc<FakeSink>,
     pub(crate) nos: Nos,
 }
@@ -299,6 +314,7 @@ impl Rig {
         let (policies, in_force) = watch::channel(pdp(ktm.realm().id(), METEOROLOGISTS));
         let readers = Arc::new(FakeReaders::default());
         let ledger = Arc::new(FakeLedger::default());
+        let (key_requests, waiting) = key_request_queue();
         let nos = Nos::start(NosParts {
             id: nos_id(),
             realm_key: ktm.realm().public(),
@@ -308,6 +324,7 @@ impl Rig {
             residuals: Arc::new(Residuals::new(100)),
             readers: readers.clone(),
             ledger: Some(ledger.clone()),
+            key_requests: waiting,
             sink: sink.clone(),
             store,
             queue,
@@ -315,7 +332,7 @@ impl Rig {
             config,
         });
         let nos = nos.await.unwrap();
-        Self { clock, ktm, policies, readers, ledger, sink, nos }
+        Self { clock, ktm, policies, readers, ledger, key_requests, sink, nos }
     }
 
     pub(crate) fn router(&self) -> Router {

@@ -1,4 +1,4 @@
-//! The key service: readers ask for temporary keys and for what they may subscribe to ([`http`]). DESIGN section 7 to the
+//! The key service: readers ask for temporary keys and for what they may subscribe to, over [`http`] or [`mqtt`]. DESIGN section 7 to the
 //! letter.
 //!
 //! Checks come in this order, cheap before dear, and those that a stranger could turn against somebody else after the
@@ -6,6 +6,7 @@
 //! ledger.
 
 pub(crate) mod http;
+pub(crate) mod mqtt;
 
 use crate::{
     bounded_log::BoundedLog,
@@ -164,6 +165,7 @@ pub(crate) struct KeyService {
     clock: Arc<dyn Clock>,
     challenges: ChallengeKey,
     by_address: Buckets<IpAddr>,
+    by_topic: Buckets<Sub>,
     by_reader: Buckets<Sub>,
     seen: Mutex<Seen>,
     certificate: Mutex<Option<String>>,
@@ -214,6 +216,7 @@ impl KeyService {
             clock,
             challenges: ChallengeKey::generate(),
             by_address: Buckets::new(limits.address_rate),
+            by_topic: Buckets::new(limits.topic_rate),
             by_reader: Buckets::new(limits.reader_rate),
             seen: Mutex::new(Seen::new(limits.jtis_max, Instant::now())),
             certificate: Mutex::new(None),

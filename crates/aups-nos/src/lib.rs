@@ -21,7 +21,8 @@
 //! | `aups_policy_errors_total` | decisions that failed, on items and on keys: each a no |
 //! | `aups_scope_cache_hits_total`, `aups_scope_cache_misses_total` | items whose scope was found ready; items for which policies were evaluated |
 //! | `aups_scope_cache_entries` | gauge: how many kinds of items the scope is kept for |
-//! | `aups_requests_refused_total{code}` | HTTP requests refused, by the code of their problem type |
+//! | `aups_requests_refused_total{code}` | requests refused, by the code of their problem type |
+//! | `aups_key_requests_dropped_total{reason}` | key requests over MQTT that were not answered: `rate` of their topic, `full` queue |
 //! | `aups_keys_granted_total`, `aups_keys_denied_total` | keys asked for, and what came of it |
 //! | `aups_backlog_items`, `aups_batches_in_flight` | gauges: taken and not acknowledged; batches at the broker |
 //! | `aups_publish_latency_seconds` | histogram: from reception to hand-over to the broker, of the first item of each batch |
@@ -70,6 +71,7 @@ mod rate;
 mod fixture;
 
 pub use config::{BacklogLimits, KeyServiceLimits, NosConfig, Registration, Transport};
+pub use key_service::mqtt::{KeyRequests, WaitingKeyRequests, key_request_queue};
 pub use key_service::{GrantedKey, KeyLedger, KeyOutcome, LedgerError, Origin, Reader, ReaderKeys, Readers, is_fresh};
 pub use nos::{Nos, NosParts, StartError};
 pub use problem::{PROBLEM_JSON, problem_response, retry_after};

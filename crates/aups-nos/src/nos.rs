@@ -6,6 +6,7 @@ use crate::{
     key_service::{
         KeyLedger, KeyService, KeyServiceParts, Readers,
         http::{get_topics, post_keys},
+        mqtt::{WaitingKeyRequests, answer_requests},
     },
     pep::Pep,
     pipeline::{Changes, Pipeline, PipelineParts, backlog::Backlog},
@@ -53,6 +54,8 @@ pub struct NosParts {
     pub readers: Arc<dyn Readers>,
     /// Is told which keys readers are given and denied; `None`: nobody is.
     pub ledger: Option<Arc<dyn KeyLedger>>,
+    /// Key requests that come over MQTT; answered through `sink`.
+    pub key_requests: WaitingKeyRequests,
     /// Where messages go.
     pub sink: Arc<dyn Sink>,
     /// Keeps registrations of sources.
@@ -99,6 +102,7 @@ pub struct Nos {
     backlog: Arc<Backlog>,
     usage: Arc<Usage>,
     worker: JoinHandle<()>,
+    key_answers: JoinHandle<()>,
     drain_max: Duration,
 }
 
@@ -114,6 +118,7 @@ impl Nos {
             residuals,
             readers,
             ledger,
+            key_requests,
             sink,
             store,
             queue,
@@ -144,7 +149,7 @@ impl Nos {
             backlog: Arc::clone(&backlog),
             pep,
             sealer,
-            sink,
+            sink: Arc::clone(&sink),
             usage: Arc::clone(&usage),
             retained,
             changes,
@@ -163,6 +168,8 @@ impl Nos {
             clock: Arc::clone(&clock),
             limits: config.key_service,
         });
+        let key_service = Arc::new(key_service);
+        let key_answers = tokio::spawn(answer_requests(Arc::clone(&key_service), key_requests, sink));
         let southbound = Southbound {
             sources,
             acceptance: Acceptance::new(config.topics, config.scoring, config.transport, clock, address_salt),
@@ -172,10 +179,11 @@ impl Nos {
         };
         Ok(Self {
             southbound: Arc::new(southbound),
-            key_service: Arc::new(key_service),
+            key_service,
             backlog,
             usage,
             worker,
+            key_answers,
             drain_max: config.drain_max,
         })
     }
@@ -232,6 +240,7 @@ impl Drop for Nos {
     fn drop(&mut self) {
         self.backlog.stop();
         self.worker.abort();
+        self.key_answers.abort();
     }
 }
 

@@ -25,6 +25,17 @@ impl Refusal {
         Self { problem: problem.into(), retry_after: Some(after) }
     }
 
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.problem.status
+    }
+
+    /// What is told: the problem, and when to come back, in whole seconds.
+    pub(crate) fn told(self) -> (Problem, Option<u64>) {
+        count(&self.problem);
+        (*self.problem, self.retry_after.map(whole_seconds))
+    }
+
     /// Changes the problem, for instance to name a place.
     pub(crate) fn map(self, change: impl FnOnce(Problem) -> Problem) -> Self {
         Self { problem: change(*self.problem).into(), ..self }
@@ -49,10 +60,19 @@ impl IntoResponse for Refusal {
 
 /// Says when to come back: `Retry-After` (RFC 9110 section 10.2.3), whole seconds, at least one.
 pub fn retry_after(response: &mut Response, after: Duration) {
-    let seconds = after.as_millis().div_ceil(1_000).max(1);
-    if let Ok(value) = HeaderValue::try_from(seconds.to_string()) {
+    if let Ok(value) = HeaderValue::try_from(whole_seconds(after).to_string()) {
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }
+}
+
+/// Rounded up, at least one.
+fn whole_seconds(after: Duration) -> u64 {
+    u64::try_from(after.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
+}
+
+fn count(problem: &Problem) {
+    let code = problem.kind.strip_prefix(aups_core::problem::TYPE_PREFIX).unwrap_or(&problem.kind);
+    metrics::counter!("aups_requests_refused_total", "code" => code.to_owned()).increment(1);
 }
 
 /// A problem as an HTTP response. 401 carries the challenge that RFC 9110 section 11.6.1 demands.
@@ -60,8 +80,7 @@ pub fn retry_after(response: &mut Response, after: Duration) {
 /// Counts `aups_requests_refused_total{code}`.
 #[expect(clippy::needless_pass_by_value, reason = "a problem is told once")]
 pub fn problem_response(problem: Problem) -> Response {
-    let code = problem.kind.strip_prefix(aups_core::problem::TYPE_PREFIX).unwrap_or(&problem.kind);
-    metrics::counter!("aups_requests_refused_total", "code" => code.to_owned()).increment(1);
+    count(&problem);
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
-/// A sealed message on its way to a broker, at QoS 1.
+/// A message on its way to a broker: a sealed one, or an answer of the key service.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     /// Where to.
     pub topic: Topic,
-    /// The sealed message.
+    /// What is sent.
     pub payload: Bytes,
     /// The content type (MQTT 5 section 3.3.2.3.9).
     pub content_type: &'static str,
@@ -32,6 +32,9 @@ pub type Receipt = BoxFuture<'static, Result<(), SinkError>>;
 pub trait Sink: Send + Sync + 'static {
     /// Hands a batch over. Waits while the sink has no room.
     fn publish(&self, batch: Vec<Outgoing>) -> BoxFuture<'static, Result<Receipt, SinkError>>;
+
+    /// Sends one message at QoS 0, past the batches that wait: it is kept for nobody, and nobody is told whether it arrived.
+    fn send(&self, message: Outgoing) -> BoxFuture<'static, ()>;
 
     /// Whether the broker can be reached now.
     fn connected(&self) -> bool;

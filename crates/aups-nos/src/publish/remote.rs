@@ -6,13 +6,15 @@
 //! what a restarted broker forgot while later messages are already on their way.)
 
 use super::{Outgoing, Receipt, Sink, SinkError};
-use aups_core::NosId;
+use crate::KeyRequests;
+use aups_core::{NosId, limits::KEY_REQUEST_BYTES_MAX, topic::KEY_REQUESTS};
 use aups_envelope::SecretBytes;
 use axum::http::uri::{Authority, Uri};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rumqttc as v5;
 use rumqttc_v4 as v4;
-use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, io, mem, str::FromStr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinHandle, time};
 use tracing::{info, warn};
@@ -23,6 +25,13 @@ const REQUESTS_MAX: usize = 1_024;
 const IN_FLIGHT_MAX: u16 = 1_024;
 /// Largest packet that goes out: a 1 MiB body as an item, sealed, in base64, with room.
 const PACKET_BYTES_MAX: usize = 4 << 20;
+/// Largest packet that comes in: a key request with its topic and properties. A broker drops larger ones.
+const INCOMING_BYTES_MAX: u32 = 32 << 10;
+const _: () = assert!(INCOMING_BYTES_MAX as usize >= 2 * KEY_REQUEST_BYTES_MAX);
+/// Key requests that a broker sends ahead of their acknowledgement.
+const RECEIVE_MAX: u16 = 64;
+/// The NOSs of a realm share the requests of its readers, where the broker can share.
+const SHARED_GROUP: &str = "nos";
 /// Between two signs of life, in seconds.
 const KEEP_ALIVE_S: u16 = 30;
 /// Waits between attempts to connect: the first, and the longest of those that double.
@@ -120,10 +129,10 @@ pub struct RemoteBroker {
 }
 
 impl RemoteBroker {
-    /// Starts to connect. `nos` names the client at the broker.
-    pub fn connect(url: BrokerUrl, nos: &NosId) -> Self {
+    /// Starts to connect. `nos` names the client at the broker. `key_requests` gets those that readers publish there.
+    pub fn connect(url: BrokerUrl, nos: &NosId, key_requests: KeyRequests) -> Self {
         let (announce, connection) = watch::channel(None);
-        let link = Link { url, client_id: format!("aups-nos-{nos}"), announce };
+        let link = Link { url, client_id: format!("aups-nos-{nos}"), announce, key_requests };
         Self { connection, task: tokio::spawn(link.run()) }
     }
 
@@ -149,6 +158,13 @@ impl Sink for RemoteBroker {
         })
     }
 
+    fn send(&self, message: Outgoing) -> BoxFuture<'static, ()> {
+        if let Some(client) = self.connection.borrow().as_ref() {
+            client.send(message);
+        }
+        Box::pin(std::future::ready(()))
+    }
+
     fn connected(&self) -> bool {
         self.connection.borrow().is_some()
     }
@@ -166,6 +182,37 @@ impl Client {
         match self {
             Self::V5(client) => publish_v5(&client, batch).await,
             Self::V4(client) => publish_v4(&client, batch).await,
+        }
+    }
+
+    /// Not if too much waits already: at QoS 0 nobody counts on it.
+    fn send(&self, message: Outgoing) {
+        let Outgoing { topic, payload, content_type, retain } = message;
+        let sent = match self {
+            Self::V5(client) => {
+                let properties =
+                    v5::PublishProperties { content_type: Some(content_type.into()), ..Default::default() };
+                let options = v5::PublishOptions::at_most_once().retain(retain).properties(properties);
+                client.try_publish(topic.as_str(), payload, options).is_ok()
+            }
+            Self::V4(client) => {
+                let options = v4::PublishOptions::at_most_once().retain(retain);
+                client.try_publish(topic.as_str(), payload, options).is_ok()
+            }
+        };
+        if !sent {
+            warn!(%topic, "no room for a message to the broker");
+        }
+    }
+
+    /// Asks for the key requests of readers.
+    fn subscribe(&self, filter: &str) {
+        let asked = match self {
+            Self::V5(client) => client.try_subscribe(filter, v5::QoS::AtLeastOnce).is_ok(),
+            Self::V4(client) => client.try_subscribe(filter, v4::QoS::AtLeastOnce).is_ok(),
+        };
+        if !asked {
+            warn!(filter, "no room for a subscription: key requests over this broker are not answered");
         }
     }
 }
@@ -214,6 +261,7 @@ struct Link {
     url: BrokerUrl,
     client_id: String,
     announce: watch::Sender<Option<Client>>,
+    key_requests: KeyRequests,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,16 +302,33 @@ impl Link {
     async fn connection_v5(&self) -> Ended {
         let mut options = v5::MqttOptions::new(&*self.client_id, (&*self.url.host, self.url.port));
         options.set_keep_alive(KEEP_ALIVE_S).set_clean_start(true).set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
+        options.set_max_packet_size(Some(INCOMING_BYTES_MAX)).set_receive_maximum(Some(RECEIVE_MAX));
         if let Some((user, password)) = &self.url.credentials {
             options.set_credentials(user, password.expose().to_vec());
         }
         let (client, mut events) = v5::AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
-        let mut connected = false;
+        let (mut connected, mut shared) = (false, true);
         loop {
             match events.poll().await {
-                Ok(v5::Event::Incoming(v5::Packet::ConnAck(_))) => {
+                Ok(v5::Event::Incoming(v5::Packet::ConnAck(answer))) => {
                     connected = true;
-                    self.announce(Client::V5(client.clone()), Protocol::V5);
+                    let client = Client::V5(client.clone());
+                    shared = answer.properties.and_then(|told| told.shared_subscription_available) != Some(0);
+                    client.subscribe(&key_request_filter(shared));
+                    self.announce(client, Protocol::V5);
+                }
+                Ok(v5::Event::Incoming(v5::Packet::SubAck(answer))) => {
+                    let is_taken = |code: &_| matches!(code, v5::SubscribeReasonCode::Success(_));
+                    match answer.return_codes.iter().all(is_taken) {
+                        true => {}
+                        false if mem::take(&mut shared) => {
+                            Client::V5(client.clone()).subscribe(&key_request_filter(false));
+                        }
+                        false => self.cannot_subscribe(),
+                    }
+                }
+                Ok(v5::Event::Incoming(v5::Packet::Publish(publish))) if !publish.retain => {
+                    self.take(&publish.topic, publish.payload);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -287,7 +352,17 @@ impl Link {
             match events.poll().await {
                 Ok(v4::Event::Incoming(v4::Packet::ConnAck(_))) => {
                     connected = true;
-                    self.announce(Client::V4(client.clone()), Protocol::V4);
+                    let client = Client::V4(client.clone());
+                    client.subscribe(&key_request_filter(false));
+                    self.announce(client, Protocol::V4);
+                }
+                Ok(v4::Event::Incoming(v4::Packet::SubAck(answer))) => {
+                    if answer.return_codes.contains(&v4::SubscribeReasonCode::Failure) {
+                        self.cannot_subscribe();
+                    }
+                }
+                Ok(v4::Event::Incoming(v4::Packet::Publish(publish))) if !publish.retain => {
+                    self.take(&publish.topic, publish.payload);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -298,10 +373,30 @@ impl Link {
         }
     }
 
+    /// Whoever publishes there is not known: the request tells, and proves it.
+    fn take(&self, topic: &[u8], payload: Bytes) {
+        if let Ok(topic) = std::str::from_utf8(topic) {
+            self.key_requests.offer(topic, payload);
+        }
+    }
+
+    fn cannot_subscribe(&self) {
+        warn!(
+            broker = %self.url,
+            "the broker refuses {KEY_REQUESTS}+ to this NOS: readers get keys over HTTP only; let it subscribe that, and \
+             publish on aups/ks/+"
+        );
+    }
+
     fn announce(&self, client: Client, protocol: Protocol) {
         info!(broker = %self.url, ?protocol, "connected to the broker");
         self.announce.send_replace(Some(client));
     }
+}
+
+/// Where the key requests of readers come.
+fn key_request_filter(shared: bool) -> String {
+    if shared { format!("$share/{SHARED_GROUP}/{KEY_REQUESTS}+") } else { format!("{KEY_REQUESTS}+") }
 }
 
 /// A broker without MQTT 5 answers in the form of 3.1.1, which does not parse, or hangs up.

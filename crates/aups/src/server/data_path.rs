@@ -13,7 +13,7 @@ use aups_core::NosId;
 use aups_envelope::{SigningKey, VerifyingKey};
 use aups_ktm::KeysTopicsManager;
 use aups_nos::{
-    Nos, NosConfig, NosParts, Sink, Transport,
+    KeyRequests, Nos, NosConfig, NosParts, Sink, Transport, key_request_queue,
     publish::{BrokerUrl, RemoteBroker},
 };
 use aups_policy::{Pdp, Residuals};
@@ -47,7 +47,8 @@ impl DataPath {
         realm: Realm,
     ) -> anyhow::Result<Self> {
         let Realm { key, ktm, decisions, residuals, readers } = realm;
-        let mqtt = Mqtt::start(settings, &id, Arc::clone(&readers), decisions.clone()).await?;
+        let (key_requests_in, key_requests) = key_request_queue();
+        let mqtt = Mqtt::start(settings, &id, Arc::clone(&readers), decisions.clone(), key_requests_in).await?;
         let nos = Nos::start(NosParts {
             id,
             realm_key: key,
@@ -62,6 +63,7 @@ impl DataPath {
             clock: Arc::clone(&process.clock),
             config: nos_config(settings),
             ledger: None,
+            key_requests,
         });
         let nos = nos.await?;
         process.keep_up(review_sessions(decisions, Arc::clone(&mqtt.sessions)));
@@ -94,17 +96,18 @@ impl Mqtt {
         nos: &NosId,
         readers: Arc<dyn Credentials>,
         decisions: watch::Receiver<Arc<Pdp>>,
+        key_requests: KeyRequests,
     ) -> anyhow::Result<Self> {
         if let Some(url) = &settings.broker {
             let url: BrokerUrl = url.parse()?;
             // Shown without user and password: those are the NOS's own.
             let shown = url.to_string();
             let address = shown.trim_start_matches("mqtt://").to_owned();
-            let sink = Arc::new(RemoteBroker::connect(url, nos));
+            let sink = Arc::new(RemoteBroker::connect(url, nos, key_requests));
             let url = settings.public_mqtt_url.clone().unwrap_or(shown);
             return Ok(Self { sink, sessions: Arc::new(ForeignSessions), broker: None, address, url });
         }
-        let gate = RealmGate { readers, decisions };
+        let gate = RealmGate { readers, decisions, key_requests };
         let data_dir = (settings.durability == Durability::Disk).then(|| settings.data_dir.join("broker"));
         let broker_settings = BrokerSettings { listen: settings.mqtt, data_dir, ..BrokerSettings::default() };
         let broker = Broker::start(broker_settings, Arc::new(gate))

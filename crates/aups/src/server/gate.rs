@@ -1,9 +1,10 @@
 //! The PEP at the embedded broker: who connects, what a reader subscribes to, what it may publish (DESIGN section 9).
 
 use aups_broker::{Connect, Gate, Refusal, Verdict};
-use aups_core::{Filter, Sub};
-use aups_nos::Readers;
+use aups_core::{Filter, Sub, topic::KEY_REQUESTS};
+use aups_nos::{KeyRequests, Readers};
 use aups_policy::{FilterVerdict, Pdp};
+use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -17,6 +18,7 @@ pub(crate) trait Credentials: Readers {
 pub(crate) struct RealmGate {
     pub(crate) readers: Arc<dyn Credentials>,
     pub(crate) decisions: watch::Receiver<Arc<Pdp>>,
+    pub(crate) key_requests: KeyRequests,
 }
 
 impl Gate for RealmGate {
@@ -45,6 +47,10 @@ impl Gate for RealmGate {
 
     /// A reader publishes on its own key-request topic and nowhere else.
     fn publish(&self, user: &str, topic: &str) -> Verdict {
-        if topic.strip_prefix("aups/kr/") == Some(user) { Verdict::Allow } else { Verdict::Deny }
+        if topic.strip_prefix(KEY_REQUESTS) == Some(user) { Verdict::Allow } else { Verdict::Deny }
+    }
+
+    fn take(&self, topic: &str, payload: Bytes) -> bool {
+        self.key_requests.offer(topic, payload)
     }
 }

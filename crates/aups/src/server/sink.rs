@@ -15,14 +15,13 @@ pub(crate) struct EmbeddedBroker(pub(crate) Arc<Broker>);
 impl Sink for EmbeddedBroker {
     fn publish(&self, batch: Vec<Outgoing>) -> BoxFuture<'static, Result<Receipt, SinkError>> {
         let broker = Arc::clone(&self.0);
-        let messages = batch.into_iter().map(|message| aups_broker::Outgoing {
-            topic: message.topic.to_string(),
-            payload: message.payload,
-            content_type: message.content_type,
-            retain: message.retain,
-        });
-        let messages = messages.collect();
+        let messages = batch.into_iter().map(in_its_words).collect();
         async move { Ok(broker.publish(messages).await.map(Ok).boxed()) }.boxed()
+    }
+
+    fn send(&self, message: Outgoing) -> BoxFuture<'static, ()> {
+        let broker = Arc::clone(&self.0);
+        async move { broker.send(in_its_words(message)).await }.boxed()
     }
 
     fn connected(&self) -> bool {
@@ -37,6 +36,11 @@ impl Sink for EmbeddedBroker {
         }
         .boxed()
     }
+}
+
+fn in_its_words(message: Outgoing) -> aups_broker::Outgoing {
+    let Outgoing { topic, payload, content_type, retain } = message;
+    aups_broker::Outgoing { topic: topic.to_string(), payload, content_type, retain }
 }
 
 impl Sessions for EmbeddedBroker {

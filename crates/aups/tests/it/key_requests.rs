@@ -1,6 +1,6 @@
 //! Key requests as another implementation of the reader would send them (DESIGN section 7).
 
-use crate::program::{Answer, Aups, METEO, PATIENCE};
+use crate::program::{Answer, Aups, Lines, METEO, Mosquitto, PATIENCE, run};
 use aups_core::{KeyId, UnixMillis};
 use aups_envelope::{
     enrol::EnrolmentToken,
@@ -28,7 +28,12 @@ struct Realm {
 
 /// A realm with a published message, and alice, who may read it.
 fn realm(roles: &str) -> Realm {
-    let aups = Aups::start();
+    realm_with(roles, &[])
+}
+
+/// The same, started with further arguments.
+fn realm_with(roles: &str, extra: &[&str]) -> Realm {
+    let aups = Aups::start_with(extra);
     aups.apply(METEO);
     aups.reader("alice", &["--attr", &format!("roles={roles}")]);
     let alice = IdentityFile::from_json(&std::fs::read(aups.file("alice.json")).unwrap()).unwrap();
@@ -131,6 +136,68 @@ fn stale_altered_repeated_and_foreign_requests_get_their_status() {
     realm.aups.post("/v1/keys", "not.a.jws", &[JOSE]).problem(400);
     realm.aups.post("/v1/keys", &"x".repeat(17 << 10), &[JOSE]).problem(413);
     assert_eq!(realm.ask(&realm.request()).1.status, 200, "the server is unharmed");
+}
+
+/// Asks with stock clients until an answer comes: until they are subscribed, and the NOS is, it is lost.
+fn ask_over_mqtt(realm: &Realm, port: u16, version: &str, request: impl Fn() -> KeyRequest) -> (String, String) {
+    let mqtt = &realm.alice.mqtt;
+    let port = port.to_string();
+    let to = ["-h", "127.0.0.1", "-p", &port, "-u", &mqtt.username, "-P", &mqtt.password, "-V", version, "-q", "1"];
+    let program = |name: &str| std::process::Command::new(name);
+    let mut answers = Lines::of(program("mosquitto_sub").args(to).args(["-t", "aups/ks/alice"]));
+    let deadline = Instant::now() + PATIENCE;
+    let mut asked = Vec::new();
+    while Instant::now() < deadline {
+        let jws = request().sign(&realm.alice.signing_key);
+        let (code, _, errors) = run(program("mosquitto_pub").args(to).args(["-t", "aups/kr/alice", "-m", &jws]));
+        assert_eq!(code, Some(0), "{errors}");
+        asked.push(jws);
+        if let Some(answer) = answers.next_within(std::time::Duration::from_millis(500)) {
+            let rh_of = |jws: &String| aups_envelope::b64::encode(&aups_envelope::sha256(&[jws.as_bytes()]));
+            let is_asked = |jws: &&String| {
+                let opened = open_key_response(
+                    jws.as_bytes(),
+                    answer.as_bytes(),
+                    &realm.alice.realm_key,
+                    &realm.alice.kem,
+                    now(),
+                );
+                opened.is_ok() || answer.contains(&rh_of(jws))
+            };
+            return (asked.iter().find(is_asked).unwrap().clone(), answer);
+        }
+    }
+    panic!("no answer over {version}: {}", realm.aups.log());
+}
+
+fn gets_its_key_over_mqtt(realm: &Realm, port: u16) {
+    for version in ["mqttv5", "mqttv311"] {
+        let (request, answer) = ask_over_mqtt(realm, port, version, || realm.request());
+        let (realm_key, kem) = (&realm.alice.realm_key, &realm.alice.kem);
+        let opened = open_key_response(request.as_bytes(), answer.as_bytes(), realm_key, kem, now()).unwrap();
+        assert_eq!(opened.grants.keys[0].key_id, realm.key_id, "{version}");
+
+        let stale = || KeyRequest { freshness: Freshness::IssuedAt(UnixMillis(1)), ..realm.request() };
+        let (_, answer) = ask_over_mqtt(realm, port, version, stale);
+        let problem: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(problem["status"], 401, "{problem}");
+        assert!(problem["challenge"].is_string() && problem["now"].is_u64(), "{problem}");
+    }
+}
+
+#[test]
+fn the_same_requests_are_answered_over_mqtt_alone() {
+    let realm = realm("meteorologist");
+    gets_its_key_over_mqtt(&realm, realm.aups.mqtt_port);
+    let metrics = realm.aups.request("GET", "/metrics", b"", &[]).body;
+    assert!(metrics.contains("aups_keys_granted_total"), "{metrics}");
+}
+
+#[test]
+fn the_same_requests_are_answered_over_another_broker() {
+    let mosquitto = Mosquitto::start();
+    let realm = realm_with("meteorologist", &["--broker", &format!("mqtt://127.0.0.1:{}", mosquitto.port)]);
+    gets_its_key_over_mqtt(&realm, mosquitto.port);
 }
 
 #[test]

@@ -32,7 +32,11 @@ struct Manners {
     speaks_v5: bool,
     /// The answer to a PUBLISH; `None` hangs up instead.
     puback: Option<u8>,
+    /// Whether it knows shared subscriptions.
+    shares: bool,
 }
+
+const PLAIN: Manners = Manners { speaks_v5: true, puback: Some(0), shares: true };
 
 /// As much of a broker as a publisher sees: CONNACK and PUBACK.
 struct FakeBroker {
@@ -40,13 +44,14 @@ struct FakeBroker {
     manners: Manners,
     connects: Vec<Vec<u8>>,
     topics: Vec<String>,
+    filters: Vec<String>,
 }
 
 impl FakeBroker {
     async fn new(manners: Manners) -> (Self, BrokerUrl) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("mqtt://user:pa%20ss@{}", listener.local_addr().unwrap()).parse().unwrap();
-        (Self { listener, manners, connects: Vec::new(), topics: Vec::new() }, url)
+        (Self { listener, manners, connects: Vec::new(), topics: Vec::new(), filters: Vec::new() }, url)
     }
 
     /// Serves one connection to its end.
@@ -74,6 +79,23 @@ impl FakeBroker {
                         Some(reason) => vec![0x40, 3, packet[end], packet[end + 1], reason],
                     }
                 }
+                8 => {
+                    let at = if v5 { 3 } else { 2 };
+                    let filter = String::from_utf8(packet[at + 2..packet.len() - 1].to_vec()).unwrap();
+                    let refused = filter.starts_with("$share") && !self.manners.shares;
+                    self.filters.push(filter);
+                    let mut answer = if v5 {
+                        vec![0x90, 4, packet[0], packet[1], 0, if refused { 0x9e } else { 1 }]
+                    } else {
+                        vec![0x90, 3, packet[0], packet[1], 1]
+                    };
+                    if !refused {
+                        for (retain, payload) in [(1, "old"), (0, "new")] {
+                            answer.extend(publish_packet(v5, retain, "aups/kr/alice", payload));
+                        }
+                    }
+                    answer
+                }
                 _ => continue,
             };
             stream.write_all(&answer).await.unwrap();
@@ -82,6 +104,15 @@ impl FakeBroker {
             }
         }
     }
+}
+
+/// At QoS 0.
+fn publish_packet(v5: bool, retain: u8, topic: &str, payload: &str) -> Vec<u8> {
+    let mut packet = vec![0, u8::try_from(topic.len()).unwrap()];
+    packet.extend_from_slice(topic.as_bytes());
+    packet.extend(v5.then_some(0));
+    packet.extend_from_slice(payload.as_bytes());
+    [vec![0x30 | retain, u8::try_from(packet.len()).unwrap()], packet].concat()
 }
 
 async fn read_packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
@@ -110,12 +141,12 @@ fn batch(names: &[&str]) -> Vec<Outgoing> {
 }
 
 fn remote(url: BrokerUrl) -> RemoteBroker {
-    RemoteBroker::connect(url, &"nos-1".parse().unwrap())
+    RemoteBroker::connect(url, &"nos-1".parse().unwrap(), crate::key_request_queue().0)
 }
 
 #[tokio::test]
 async fn a_receipt_resolves_when_the_broker_has_acknowledged() {
-    let (mut broker, url) = FakeBroker::new(Manners { speaks_v5: true, puback: Some(0) }).await;
+    let (mut broker, url) = FakeBroker::new(PLAIN).await;
     let remote = remote(url);
     assert!(!remote.connected());
     assert!(remote.publish(batch(&["a"])).await.is_err(), "not before there is a connection");
@@ -137,7 +168,7 @@ async fn a_receipt_resolves_when_the_broker_has_acknowledged() {
 
 #[tokio::test]
 async fn a_broker_without_mqtt_5_is_spoken_to_in_3_1_1() {
-    let (mut broker, url) = FakeBroker::new(Manners { speaks_v5: false, puback: Some(0) }).await;
+    let (mut broker, url) = FakeBroker::new(Manners { speaks_v5: false, ..PLAIN }).await;
     let remote = remote(url);
     let publish = async {
         remote.wait_connected().await;
@@ -154,7 +185,7 @@ async fn a_broker_without_mqtt_5_is_spoken_to_in_3_1_1() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_fails_its_receipts_and_the_next_one_takes_over() {
-    let (mut broker, url) = FakeBroker::new(Manners { speaks_v5: true, puback: None }).await;
+    let (mut broker, url) = FakeBroker::new(Manners { puback: None, ..PLAIN }).await;
     let remote = remote(url);
     let publish = async {
         remote.wait_connected().await;
@@ -176,7 +207,7 @@ async fn a_connection_that_breaks_fails_its_receipts_and_the_next_one_takes_over
 #[tokio::test]
 async fn a_broker_that_refuses_a_message_says_so() {
     let not_authorised = 0x87;
-    let (mut broker, url) = FakeBroker::new(Manners { speaks_v5: true, puback: Some(not_authorised) }).await;
+    let (mut broker, url) = FakeBroker::new(Manners { puback: Some(not_authorised), ..PLAIN }).await;
     let remote = remote(url);
     let publish = async {
         remote.wait_connected().await;
@@ -184,4 +215,33 @@ async fn a_broker_that_refuses_a_message_says_so() {
         assert!(matches!(receipt.await, Err(SinkError::Refused(_))));
     };
     tokio::select! { () = publish => {}, () = broker.serve_one() => panic!("the connection ended") }
+}
+
+#[tokio::test]
+async fn key_requests_come_by_a_shared_subscription_or_where_there_is_none_by_a_plain_one() {
+    let shared = vec!["$share/nos/aups/kr/+"];
+    for (manners, filters) in [
+        (PLAIN, shared.clone()),
+        (Manners { shares: false, ..PLAIN }, [shared, vec!["aups/kr/+"]].concat()),
+        (Manners { speaks_v5: false, ..PLAIN }, vec!["aups/kr/+"]),
+    ] {
+        let (mut broker, url) = FakeBroker::new(manners).await;
+        let (requests, mut waiting) = crate::key_request_queue();
+        let remote = RemoteBroker::connect(url, &"nos-1".parse().unwrap(), requests);
+        let answer = async {
+            // What the broker retained is no request of now.
+            assert_eq!(waiting.next().await, ("alice".parse().unwrap(), Bytes::from("new")));
+            remote.send(batch(&["aups/ks/alice"]).remove(0)).await;
+            // A message at QoS 1 after it shows that it went.
+            let _ = remote.publish(batch(&["last"])).await.unwrap().await;
+        };
+        let serve = async {
+            while broker.topics.len() < 2 {
+                broker.serve_one().await;
+            }
+        };
+        tokio::select! { () = answer => {}, () = serve => {} }
+        assert_eq!(broker.filters, filters, "{manners:?}");
+        assert_eq!(broker.topics.first().map(String::as_str), Some("aups/ks/alice"), "{manners:?}");
+    }
 }
