@@ -3,8 +3,8 @@
 //! In the order of a message's life: a key ([`schedule`], [`key`]) seals ([`seal`]) a plaintext into a message
 //! ([`message`]), which is opened again ([`open`]) if a reader may take it ([`accept`]).
 //! A reader enrols ([`enrol`], [`identity`]) and asks for keys ([`key_request`]), or what it may read ([`bearer`]).
-//! Around them stand sealing to a reader ([`kem`]), keys at rest ([`wrap`]), signatures ([`sign`]) and secrets as types
-//! ([`secret`]).
+//! Around them stand sealing to a reader ([`kem`]), keys at rest ([`wrap`]) and from passphrases ([`passphrase`]), signatures
+//! ([`sign`]) and secrets as types ([`secret`]).
 //!
 //! The byte layouts and formulas are written down in `docs/protocol.md`, with vectors in `testvectors/`.
 //!
@@ -26,6 +26,7 @@ pub mod identity;
 pub mod key_request;
 
 pub mod kem;
+pub mod passphrase;
 pub mod sign;
 pub mod wrap;
 

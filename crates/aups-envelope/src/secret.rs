@@ -75,6 +75,13 @@ impl SecretBytes {
         &self.0
     }
 
+    /// Lets go of a line's end and what comes after it: files end in one, the secret in them does not.
+    pub fn keep_first_line(&mut self) {
+        let ends = self.0.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        // Shortened, not overwritten yet: its whole capacity is zeroised with the value.
+        self.0.truncate(ends.unwrap_or(self.0.len()));
+    }
+
     /// Where more is written behind what is there.
     pub(crate) fn writer(&mut self) -> &mut Vec<u8> {
         &mut self.0

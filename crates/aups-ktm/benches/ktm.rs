@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
 use aups_core::{Clock as _, KeyId, ManualClock, Obligations, RealmId, ScopeId, ScopeSpec, Suite, UnixMillis};
-use aups_envelope::{Kek, Secret, schedule};
-use aups_ktm::{KeysTopicsManager as _, Ktm, KtmSettings};
+use aups_envelope::{Secret, schedule};
+use aups_ktm::{KeysTopicsManager as _, Ktm, KtmSettings, custody::Keyring};
 use aups_store::InMemory;
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
@@ -21,7 +21,7 @@ fn spec(realm: RealmId, n: u32) -> ScopeSpec {
 }
 
 async fn fill(clock: Arc<ManualClock>) -> (Ktm, Vec<ScopeSpec>) {
-    let (store, kek) = (Arc::new(InMemory::new()), Kek::new(1, Secret::random()));
+    let (store, kek) = (Arc::new(InMemory::new()), Keyring::in_memory(Secret::random()));
     let ktm = Ktm::open(store, kek, clock, KtmSettings::default()).await.unwrap();
     let specs: Vec<_> = (0..SCOPES).map(|n| spec(ktm.realm().id(), n)).collect();
     for spec in &specs {

@@ -4,6 +4,7 @@
 //! [`aups_envelope::Certificate`]). These are X.509 over P-256, so that every TLS stack takes them.
 
 use crate::{
+    custody::Keyring,
     error::KtmError,
     records::{RACES_MAX, Records, Wrapped, put},
 };
@@ -82,13 +83,13 @@ impl Ca {
     /// The authority of this store; at the first start, a new one. To be opened after the KTM, which checks the KEK.
     ///
     /// [`KtmError::Altered`] if its private key is not under this KEK.
-    pub async fn open(store: Arc<dyn Store>, kek: &Kek, clock: Arc<dyn Clock>) -> Result<Self, KtmError> {
+    pub async fn open(store: Arc<dyn Store>, keyring: &Keyring, clock: Arc<dyn Clock>) -> Result<Self, KtmError> {
         let records = Records::new(store);
         for _ in 0..RACES_MAX {
             if let Some((record, _)) = records.get::<CaRecord>(KEY).await? {
-                return Self::read(&record, kek, clock);
+                return Self::read(&record, keyring, clock);
             }
-            let (ca, record) = Self::make(kek, Arc::clone(&clock))?;
+            let (ca, record) = Self::make(keyring, Arc::clone(&clock))?;
             if records.commit(vec![put(KEY, &record, Expect::Absent)?]).await?.is_some() {
                 tracing::info!(?ca, "made the realm's certificate authority");
                 return Ok(ca);
@@ -148,7 +149,7 @@ impl Ca {
         Ok(Issued { certificate, expires })
     }
 
-    fn make(kek: &Kek, clock: Arc<dyn Clock>) -> Result<(Self, CaRecord), KtmError> {
+    fn make(keyring: &Keyring, clock: Arc<dyn Clock>) -> Result<(Self, CaRecord), KtmError> {
         let (key, data_key) = (new_key()?, Secret::random());
         let mut params = params();
         (params.not_before, params.not_after) = validity(clock.now(), CA_LIFE)?;
@@ -157,17 +158,17 @@ impl Ca {
         let private_key = SecretBytes::from_vec(key.serialize_der());
         let record = CaRecord {
             certificate: pem.clone(),
-            data_key: Wrapped::wrap(kek, KEY, &[&certificate], &data_key),
+            data_key: Wrapped::wrap(keyring, KEY, &[&certificate], &data_key),
             private_key: b64::encode(&Kek::new(0, data_key).wrap(KEY.as_bytes(), private_key.expose())),
         };
         Ok((Self { issuer: Issuer::new(params, key), certificate, pem, clock }, record))
     }
 
-    fn read(record: &CaRecord, kek: &Kek, clock: Arc<dyn Clock>) -> Result<Self, KtmError> {
+    fn read(record: &CaRecord, keyring: &Keyring, clock: Arc<dyn Clock>) -> Result<Self, KtmError> {
         let altered = || KtmError::Altered { key: KEY.to_owned() };
         let pem = record.certificate.clone();
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| altered())?;
-        let data_key = Kek::new(0, record.data_key.unwrap(kek, KEY, &[&certificate])?);
+        let data_key = Kek::new(0, record.data_key.unwrap(keyring, KEY, &[&certificate])?);
         let wrapped = b64::decode(&record.private_key).map_err(|_| altered())?;
         let private_key = data_key.unwrap(KEY.as_bytes(), &wrapped).map_err(|_| altered())?;
         let private_key = PrivatePkcs8KeyDer::from(private_key.expose());

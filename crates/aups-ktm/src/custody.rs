@@ -1,33 +1,34 @@
 //! Custody of the key-encryption key (KEK), the one secret that does not lie in the store, and of signing keys, which lie there
 //! wrapped under it.
+//!
+//! ```text
+//! provider (a file, the environment, a passphrase) ──wraps──▶ keyring file: the KEK's versions ──wrap──▶ secrets in the store
+//! ```
+//!
+//! The provider's key stays the same; the KEK gets a new version whenever something is destroyed. What remains is wrapped anew
+//! and the version before is destroyed, so that what was destroyed cannot be unwrapped from what the store still has
+//! of it on disk: see [`Keyring`].
+
+mod file;
+mod keyring;
+mod provider;
+
+pub use file::KEK_BYTES;
+pub use keyring::Keyring;
+pub use provider::{Environment, KekFile, KekProvider, Passphrase};
 
 use crate::{
     error::KtmError,
     records::{RACES_MAX, Records, Wrapped, put},
 };
 use aups_core::NosId;
-use aups_envelope::{Kek, Secret, SecretBytes, SigningKey, VerifyingKey, b64, random};
+use aups_envelope::{Secret, SigningKey, VerifyingKey, passphrase::PASSPHRASE_CHARS_MIN};
 use aups_store::{Expect, Store};
 use serde::{Deserialize, Serialize};
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 use thiserror::Error;
 
-/// Length of a KEK file: the key itself, raw.
-pub const KEK_BYTES: usize = 32;
-
-/// The version of a KEK that lies in a file.
-const FILE_VERSION: u32 = 1;
-
-/// Owner may read; nobody may write, nor anybody else read.
-const MODE: u32 = 0o400;
-
-/// A KEK file that is not taken. The administrator is at fault, or the disk.
+/// What holds the KEK and is not taken, or a keyring that is not. The administrator is at fault, or the disk.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CustodyError {
@@ -67,68 +68,56 @@ pub enum CustodyError {
         #[source]
         source: io::Error,
     },
-}
-
-/// The KEK of a file; if there is none, a new one of random bytes, readable by its owner alone.
-///
-/// The file appears whole or not at all, and is on disk before anything is wrapped under it. Blocks: for start-up.
-/// Keep a copy elsewhere: without the file nothing in the store can be unwrapped.
-pub fn kek_file(path: impl AsRef<Path>) -> Result<Kek, CustodyError> {
-    let path = path.as_ref();
-    let failed = |source| CustodyError::Io { path: path.to_owned(), source };
-    match File::open(path) {
-        Ok(file) => read(&file, path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make(path).map_err(failed)?;
-            read(&File::open(path).map_err(failed)?, path)
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn read(file: &File, path: &Path) -> Result<Kek, CustodyError> {
-    let failed = |source| CustodyError::Io { path: path.to_owned(), source };
-    let metadata = file.metadata().map_err(failed)?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if !metadata.is_file() {
-        return Err(CustodyError::NotAFile { path: path.to_owned() });
-    }
-    if mode & 0o077 != 0 {
-        return Err(CustodyError::Loose { path: path.to_owned(), mode });
-    }
-    let mut bytes = Vec::with_capacity(KEK_BYTES + 1);
-    let found = file.take(KEK_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let bytes = SecretBytes::from_vec(bytes);
-    let key = Secret::from_slice(bytes.expose()).ok_or(CustodyError::Length { path: path.to_owned(), found })?;
-    Ok(Kek::new(FILE_VERSION, key))
-}
-
-/// Makes the file beside its place, and puts it there by a link, which replaces nothing: of two that start at once, both
-/// go on with the key of the first.
-fn make(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let aside = directory.join(format!(".kek-{}", b64::encode(&random::<9>())));
-    let made = fill(&aside).and_then(|()| match fs::hard_link(&aside, path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
-    });
-    // Whether or not it could be made, nothing stays beside it; the first fault counts.
-    let removed = fs::remove_file(&aside);
-    made.and(removed)?;
-    File::open(directory)?.sync_all()
-}
-
-fn fill(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
-    file.write_all(Secret::<KEK_BYTES>::random().expose())?;
-    file.sync_all()
+    /// The value in the environment is no key.
+    #[error("the key-encryption key in the environment is not base64url of {KEK_BYTES} bytes (43 characters)")]
+    Environment,
+    /// Too easily guessed.
+    #[error("a passphrase has {PASSPHRASE_CHARS_MIN} characters at least: take several random words")]
+    PassphraseShort,
+    /// What is written beside a keyring about its passphrase is no cost, or no salt.
+    #[error("what the keyring says about its passphrase is out of range: restore a backup")]
+    Cost,
+    /// The keyring was made with another kind of provider.
+    #[error("the keyring {} is held by {held}, and this start says {given}: start with --kek {held}", path.display())]
+    OtherProvider {
+        /// The keyring file.
+        path: PathBuf,
+        /// What it is held by.
+        held: &'static str,
+        /// What was said.
+        given: &'static str,
+    },
+    /// Another key or passphrase than the keyring was made with.
+    #[error("the {given} does not open the keyring {}: give the one that it was made with", path.display())]
+    DoesNotOpen {
+        /// The keyring file.
+        path: PathBuf,
+        /// What was given.
+        given: &'static str,
+    },
+    /// The keyring is not there, though the store was made with one.
+    #[error(
+        "the keyring {} is missing, and without it nothing in the store can be unwrapped: put your copy of it back \
+         (if it is lost, so is every key; begin anew in an empty data directory)",
+        path.display()
+    )]
+    Missing {
+        /// The keyring file.
+        path: PathBuf,
+    },
+    /// The keyring is there and cannot be understood.
+    #[error("the keyring {} is damaged, or written by a later version: restore a backup", path.display())]
+    Damaged {
+        /// The keyring file.
+        path: PathBuf,
+    },
 }
 
 /// The Ed25519 key that a NOS signs with, kept beside the KTM's own secrets: made at the first start, then always the same.
 ///
 /// For a NOS in the KTM's process. [`KtmError::WrongKek`] if the store was made with another KEK.
-pub async fn nos_signing_key(store: Arc<dyn Store>, kek: &Kek, nos: &NosId) -> Result<SigningKey, KtmError> {
-    signing_key(&Records::new(store), kek, &format!("nos/signing-key/{nos}")).await
+pub async fn nos_signing_key(store: Arc<dyn Store>, keyring: &Keyring, nos: &NosId) -> Result<SigningKey, KtmError> {
+    signing_key(&Records::new(store), keyring, &format!("nos/signing-key/{nos}")).await
 }
 
 /// A signing key at rest: its seed wrapped, and bound to the public key.
@@ -140,16 +129,16 @@ struct SigningKeyRecord {
 }
 
 /// The signing key of a record; at the first start, a new one.
-pub(crate) async fn signing_key(records: &Records, kek: &Kek, key: &str) -> Result<SigningKey, KtmError> {
-    check_fit(records, kek).await?;
+pub(crate) async fn signing_key(records: &Records, keyring: &Keyring, key: &str) -> Result<SigningKey, KtmError> {
+    check_fit(records, keyring).await?;
     for _ in 0..RACES_MAX {
         if let Some((record, _)) = records.get::<SigningKeyRecord>(key).await? {
-            let seed = record.seed.unwrap(kek, key, &[record.public_key.as_bytes()])?;
+            let seed = record.seed.unwrap(keyring, key, &[record.public_key.as_bytes()])?;
             return Ok(SigningKey::from_seed(seed));
         }
         let made = SigningKey::generate();
         let public_key = made.public();
-        let seed = Wrapped::wrap(kek, key, &[public_key.as_bytes()], &made.seed());
+        let seed = Wrapped::wrap(keyring, key, &[public_key.as_bytes()], &made.seed());
         // If another instance is faster, its key is the one.
         if records.commit(vec![put(key, &SigningKeyRecord { public_key, seed }, Expect::Absent)?]).await?.is_some() {
             tracing::info!(record = key, public_key = %public_key, "made a signing key");
@@ -169,17 +158,22 @@ struct SentinelRecord {
 }
 
 /// Refuses a KEK that is not the one of this store. At the first start it becomes that.
-pub(crate) async fn check_fit(records: &Records, kek: &Kek) -> Result<(), KtmError> {
+pub(crate) async fn check_fit(records: &Records, keyring: &Keyring) -> Result<(), KtmError> {
     for _ in 0..RACES_MAX {
         if let Some((record, _)) = records.get::<SentinelRecord>(SENTINEL).await? {
-            return record.sentinel.unwrap(kek, SENTINEL, &[]).map(drop).map_err(|_| KtmError::WrongKek);
+            return record.sentinel.unwrap(keyring, SENTINEL, &[]).map(drop).map_err(|_| KtmError::WrongKek);
         }
-        let record = SentinelRecord { sentinel: Wrapped::wrap(kek, SENTINEL, &[], &Secret::random()) };
+        let record = SentinelRecord { sentinel: Wrapped::wrap(keyring, SENTINEL, &[], &Secret::random()) };
         if records.commit(vec![put(SENTINEL, &record, Expect::Absent)?]).await?.is_some() {
             return Ok(());
         }
     }
     Err(KtmError::Contended { key: SENTINEL.to_owned() })
+}
+
+/// Whether somebody made something with this store.
+async fn is_in_use(store: &dyn Store) -> Result<bool, KtmError> {
+    Ok(store.get(SENTINEL).await?.is_some())
 }
 
 #[cfg(test)]

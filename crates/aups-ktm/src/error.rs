@@ -1,5 +1,6 @@
 //! What can go wrong in the KTM, and who is at fault.
 
+use crate::custody::CustodyError;
 use aups_core::{NosId, ScopeId};
 use aups_store::StoreError;
 use thiserror::Error;
@@ -13,10 +14,13 @@ pub enum KtmError {
     Store(#[from] StoreError),
     /// Whoever started us gave another KEK than the one under which this store was made.
     #[error(
-        "the key-encryption key does not fit this store: start with the KEK file that the store was made with \
-         (if it is lost, so is every key; begin anew in an empty data directory)"
+        "the keyring does not fit this store: put back the one that it was last used with \
+         (if it is lost, so is every key; restore a backup, or begin anew in an empty data directory)"
     )]
     WrongKek,
+    /// What holds the key-encryption key is not taken, or its keyring.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
     /// A record is not of the form that this version writes.
     #[error("the record `{key}` cannot be read: was it written by a later version? Else restore a backup")]
     Record {

@@ -1,8 +1,8 @@
 //! What tests have in common: a KTM over a store in memory, with a clock that the test moves.
 
-use crate::{Ktm, KtmSettings};
+use crate::{Ktm, KtmSettings, custody::Keyring};
 use aups_core::{Clock as _, ManualClock, Obligations, RealmId, ScopeSpec, Suite, UnixMillis};
-use aups_envelope::{Kek, Secret, schedule};
+use aups_envelope::{Secret, schedule};
 use aups_store::{Change, InMemory, Revision, Store, StoreError, Versioned, Watch};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use std::{
@@ -21,8 +21,9 @@ pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const LIFE: Duration = Duration::from_mins(5);
 
-pub(crate) fn kek() -> Kek {
-    Kek::new(1, Secret::from_bytes([7; 32]))
+/// A keyring whose first version is always the same.
+pub(crate) fn kek() -> Keyring {
+    Keyring::in_memory(Secret::from_bytes([7; 32]))
 }
 
 /// The n-th scope of a realm.
@@ -37,6 +38,7 @@ pub(crate) fn spec(realm: RealmId, n: u32, life: Duration) -> ScopeSpec {
 pub(crate) struct Rig {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) keyring: Keyring,
     pub(crate) ktm: Ktm,
 }
 
@@ -47,8 +49,9 @@ impl Rig {
 
     pub(crate) async fn with(settings: KtmSettings) -> Self {
         let (store, clock): (Arc<dyn Store>, _) = (Arc::new(Busy::default()), Arc::new(ManualClock::at(NOW)));
-        let ktm = Ktm::open(store.clone(), kek(), clock.clone(), settings).await.unwrap();
-        Self { store, clock, ktm }
+        let keyring = kek();
+        let ktm = Ktm::open(store.clone(), keyring.clone(), clock.clone(), settings).await.unwrap();
+        Self { store, clock, keyring, ktm }
     }
 
     /// Another KTM over the same store, by the same clock.
@@ -57,7 +60,7 @@ impl Rig {
     }
 
     pub(crate) async fn another_with(&self, settings: KtmSettings) -> Ktm {
-        Ktm::open(self.store.clone(), kek(), self.clock.clone(), settings).await.unwrap()
+        Ktm::open(self.store.clone(), self.keyring.clone(), self.clock.clone(), settings).await.unwrap()
     }
 
     pub(crate) fn spec(&self, n: u32) -> ScopeSpec {

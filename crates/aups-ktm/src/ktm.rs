@@ -1,6 +1,8 @@
 //! The KTM in process: the service over a store, and its upkeep.
 
 use crate::{
+    custody::Keyring,
+    erase::Eraser,
     error::KtmError,
     publisher::Publishers,
     realm::Realm,
@@ -16,7 +18,7 @@ use aups_core::{
     Bump, Clock, KeyId, NosId, ScopeId, ScopeSpec, ScopeTag, UnixMillis,
     limits::{HISTORY_DEFAULT, KEY_LIFE_MIN, ROOT_PERIOD_DEFAULT},
 };
-use aups_envelope::{Kek, KeyEntry, VerifyingKey, constant_time_eq, schedule};
+use aups_envelope::{KeyEntry, VerifyingKey, constant_time_eq, schedule};
 use aups_store::{Change, Revision, Store};
 use futures_util::{FutureExt as _, future, future::BoxFuture};
 use std::{
@@ -91,7 +93,8 @@ struct Core {
     settings: KtmSettings,
     realm: Arc<Realm>,
     roots: Arc<Roots>,
-    scopes: Scopes,
+    scopes: Arc<Scopes>,
+    eraser: Eraser,
     publishers: Publishers,
     steadiness: Steadiness,
     revisions: watch::Sender<u64>,
@@ -107,20 +110,23 @@ impl Ktm {
     /// Outside of a Tokio runtime.
     pub async fn open(
         store: Arc<dyn Store>,
-        kek: Kek,
+        keyring: Keyring,
         clock: Arc<dyn Clock>,
         settings: KtmSettings,
     ) -> Result<Self, KtmError> {
         settings.check()?;
-        let realm = Arc::new(Realm::open(Arc::clone(&store), &kek).await?);
-        let (records, kek) = (Records::new(store), Arc::new(kek));
+        let realm = Arc::new(Realm::open(Arc::clone(&store), &keyring).await?);
+        let records = Records::new(store);
         let KtmSettings { root_period, history } = settings;
-        let roots = Roots::load(records.clone(), Arc::clone(&kek), root_period, history).await?;
+        let roots = Arc::new(Roots::load(records.clone(), keyring.clone(), root_period, history).await?);
+        let scopes = Arc::new(Scopes::load(records.clone(), keyring.clone(), SCOPES_MAX).await?);
+        let eraser = Eraser::new(records.clone(), keyring, Arc::clone(&roots), Arc::clone(&scopes));
         let core = Arc::new(Core {
             clock,
             settings,
-            roots: Arc::new(roots),
-            scopes: Scopes::load(records.clone(), kek, SCOPES_MAX).await?,
+            roots,
+            scopes,
+            eraser,
             publishers: Publishers::load(records.clone(), Arc::clone(&realm)).await?,
             steadiness: Steadiness::load(records).await?,
             realm,
@@ -191,10 +197,15 @@ impl Ktm {
 
     /// Destroys the scope's salt, and with it every key of the scope, past and to come.
     ///
-    /// Readers keep what they were given. The store's own snapshots and unreclaimed blocks may hold the wrapped salt a
-    /// while longer; see `docs/guide/keys.md`.
+    /// Readers keep what they were given. What the store's old blocks hold of the salt lies under a version of the KEK that is
+    /// destroyed too, after everything else was wrapped anew: some 30 µs a scope; see `docs/guide/keys.md`.
     pub async fn destroy(&self, scope: &ScopeId) -> Result<(), KtmError> {
         self.core.destroy(scope).await
+    }
+
+    /// The same for many, with one wrapping anew; those that there were. One that fails ends it: those before are destroyed.
+    pub async fn destroy_all(&self, scopes: &BTreeSet<ScopeId>) -> Result<BTreeSet<ScopeId>, KtmError> {
+        self.core.destroy_all(scopes).await
     }
 
     /// Every scope there is, with what it says.
@@ -341,6 +352,10 @@ impl Core {
         let now = self.clock.now();
         // Nothing is forgotten while the clock is in doubt.
         let history_max_ms = self.steadiness.is_steady(now).await.then(|| self.roots.history_max_ms());
+        if self.scopes.any_at_last_bump(ids) {
+            // A salt goes. Nothing can be wrapped anew while scopes are held: the next upkeep does it.
+            self.eraser.begin().await?;
+        }
         let (bumped, revision) = self.scopes.revoke(ids, with, now, history_max_ms, changing).await?;
         self.tell_revision();
         for scope in &bumped {
@@ -356,10 +371,31 @@ impl Core {
     }
 
     async fn destroy(&self, id: &ScopeId) -> Result<(), KtmError> {
-        self.scopes.destroy(id, &self.roots, self.clock.now()).await?;
-        self.tell_revision();
-        tracing::info!(scope = %id, "destroyed a scope");
-        Ok(())
+        let destroyed = self.destroy_all(&[*id].into()).await?;
+        if destroyed.contains(id) { Ok(()) } else { Err(KtmError::UnknownScope(*id)) }
+    }
+
+    async fn destroy_all(&self, ids: &BTreeSet<ScopeId>) -> Result<BTreeSet<ScopeId>, KtmError> {
+        // Nothing new is wrapped for a scope that is not there.
+        if !self.scopes.any_known(ids).await? {
+            return Ok(BTreeSet::new());
+        }
+        let now = self.clock.now();
+        let destroy = async {
+            let mut destroyed = BTreeSet::new();
+            for id in ids {
+                match self.scopes.destroy(id, &self.roots, now).await {
+                    Ok(()) => drop(destroyed.insert(*id)),
+                    Err(KtmError::UnknownScope(_)) => {}
+                    Err(error) => return Err(error),
+                }
+                // It can be seen now; whoever seals need not wait until the rest is done.
+                self.tell_revision();
+                tracing::info!(scope = %id, "destroyed a scope");
+            }
+            Ok(destroyed)
+        };
+        self.eraser.destroying(destroy).await
     }
 
     /// After the change can be seen, never before.
@@ -383,10 +419,20 @@ impl Core {
         self.scopes.all().iter().for_each(|scope| scope.drop_old_keys(now));
         self.scopes.write_use().await?;
         if self.steadiness.look(now).await? {
-            self.roots.destroy_spent(now).await?;
-            self.scopes.forget_unused(Duration::from_millis(self.roots.history_max_ms()), now).await?;
+            self.destroy_spent(now).await?;
         }
-        Ok(())
+        self.eraser.finish().await
+    }
+
+    /// What is past its time goes at once, so that the rest is wrapped anew once.
+    async fn destroy_spent(&self, now: UnixMillis) -> Result<(), KtmError> {
+        let history_max = Duration::from_millis(self.roots.history_max_ms());
+        let any = self.roots.any_spent(now) || self.scopes.any_unused(history_max, now);
+        let destroy = async {
+            self.roots.destroy_spent(now).await?;
+            self.scopes.forget_unused(history_max, now).await
+        };
+        if any { self.eraser.destroying(destroy).await } else { destroy.await }
     }
 
     async fn upkeep_forever(self: Arc<Self>) {

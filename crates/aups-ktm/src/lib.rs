@@ -11,7 +11,7 @@
 //!
 //! | key | record |
 //! | --- | --- |
-//! | `ktm/kek` | random bytes wrapped under the KEK: tells a KEK that does not fit at the start |
+//! | `ktm/kek` | random bytes wrapped under the KEK: tells a keyring that does not fit at the start |
 //! | `ktm/realm` | the realm's public key, its seed wrapped |
 //! | `ktm/root/<number, ten digits>` | a root generation: the `nbf`s it covers, history, longest life, the root wrapped |
 //! | `ktm/scope/<scopeId>` | a scope: tag, residuals and terms, bumps with their times, when last used, the salt wrapped |
@@ -35,6 +35,7 @@
 mod ktm;
 mod service;
 
+mod erase;
 mod publisher;
 mod root;
 mod scope;

@@ -1,8 +1,12 @@
 //! The realm's own key: what readers and NOSs pin, and everything that the realm says is signed with.
 
-use crate::{custody, error::KtmError, records::Records};
+use crate::{
+    custody::{self, Keyring},
+    error::KtmError,
+    records::Records,
+};
 use aups_core::RealmId;
-use aups_envelope::{Kek, SigningKey, VerifyingKey, realm_id};
+use aups_envelope::{SigningKey, VerifyingKey, realm_id};
 use aups_store::Store;
 use std::sync::Arc;
 
@@ -19,8 +23,8 @@ impl Realm {
     /// The realm of this store; at the first start, a new one.
     ///
     /// [`KtmError::WrongKek`] if the store was made with another KEK.
-    pub async fn open(store: Arc<dyn Store>, kek: &Kek) -> Result<Self, KtmError> {
-        let signing_key = custody::signing_key(&Records::new(store), kek, KEY).await?;
+    pub async fn open(store: Arc<dyn Store>, keyring: &Keyring) -> Result<Self, KtmError> {
+        let signing_key = custody::signing_key(&Records::new(store), keyring, KEY).await?;
         Ok(Self { id: realm_id(&signing_key.public()), signing_key })
     }
 

@@ -5,18 +5,19 @@
 //! ends. Which generation a key comes from is decided by its `nbf` alone, so every replica decides alike.
 
 use crate::{
+    custody::Keyring,
     error::KtmError,
     records::{RACES_MAX, Records, Wrapped, put},
 };
 use aups_core::{UnixMillis, limits::KEY_LIFE_MIN};
-use aups_envelope::{Kek, Secret};
+use aups_envelope::Secret;
 use aups_store::{Change, Expect};
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 const PREFIX: &str = "ktm/root/";
 
@@ -81,16 +82,16 @@ struct RootRecord {
 }
 
 impl RootRecord {
-    fn of(generation: &Generation, kek: &Kek) -> Self {
+    fn of(generation: &Generation, keyring: &Keyring) -> Self {
         let Generation { number, from, to, history_ms, life_max_ms, ref root } = *generation;
         let bound = bound(from, to, history_ms, life_max_ms);
-        let root = Wrapped::wrap(kek, &key(number), &[&bound], root);
+        let root = Wrapped::wrap(keyring, &key(number), &[&bound], root);
         Self { number, from, to, history_ms, life_max_ms, root }
     }
 
-    fn open(self, found_at: &str, kek: &Kek) -> Result<Generation, KtmError> {
+    fn open(self, found_at: &str, keyring: &Keyring) -> Result<Generation, KtmError> {
         let Self { number, from, to, history_ms, life_max_ms, root } = self;
-        let root = root.unwrap(kek, found_at, &[&bound(from, to, history_ms, life_max_ms)])?;
+        let root = root.unwrap(keyring, found_at, &[&bound(from, to, history_ms, life_max_ms)])?;
         Ok(Generation { number, from, to, history_ms, life_max_ms, root })
     }
 }
@@ -108,7 +109,7 @@ fn bound(from: UnixMillis, to: UnixMillis, history_ms: u64, life_max_ms: u64) ->
 #[derive(Debug)]
 pub(crate) struct Roots {
     records: Records,
-    kek: Arc<Kek>,
+    keyring: Keyring,
     root_period: Duration,
     history: Duration,
     /// In the order of time.
@@ -120,11 +121,12 @@ impl Roots {
     /// Reads what exists. New generations will have this period and history; those that exist keep theirs.
     pub(crate) async fn load(
         records: Records,
-        kek: Arc<Kek>,
+        keyring: Keyring,
         root_period: Duration,
         history: Duration,
     ) -> Result<Self, KtmError> {
-        let roots = Self { records, kek, root_period, history, known: RwLock::default(), extending: Mutex::default() };
+        let roots =
+            Self { records, keyring, root_period, history, known: RwLock::default(), extending: Mutex::default() };
         roots.reload().await?;
         Ok(roots)
     }
@@ -161,7 +163,7 @@ impl Roots {
                 return Ok(());
             }
             let next = self.next(now);
-            let change = put(&key(next.number), &RootRecord::of(&next, &self.kek), Expect::Absent)?;
+            let change = put(&key(next.number), &RootRecord::of(&next, &self.keyring), Expect::Absent)?;
             if self.records.commit(vec![change]).await?.is_some() {
                 tracing::info!(number = next.number, from = %next.from, to = %next.to, "made a root generation");
                 self.known.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(next));
@@ -173,13 +175,25 @@ impl Roots {
         Err(KtmError::Contended { key: PREFIX.to_owned() })
     }
 
+    /// Until this is dropped nobody in this process makes a generation.
+    pub(crate) async fn hold(&self) -> MutexGuard<'_, ()> {
+        self.extending.lock().await
+    }
+
+    /// Whether there is a generation to destroy.
+    pub(crate) fn any_spent(&self, now: UnixMillis) -> bool {
+        !self.spent(now).is_empty()
+    }
+
+    fn spent(&self, now: UnixMillis) -> Vec<u32> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let older = known.iter().rev().skip(1);
+        older.filter(|generation| generation.spent_at() <= now).map(|generation| generation.number).collect()
+    }
+
     /// Destroys the generations whose last key is past its `dec`; never the newest, whose number the next one needs.
     pub(crate) async fn destroy_spent(&self, now: UnixMillis) -> Result<(), KtmError> {
-        let spent: Vec<u32> = {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            let older = known.iter().rev().skip(1);
-            older.filter(|generation| generation.spent_at() <= now).map(|generation| generation.number).collect()
-        };
+        let spent = self.spent(now);
         if spent.is_empty() {
             return Ok(());
         }
@@ -207,7 +221,7 @@ impl Roots {
 
     async fn reload(&self) -> Result<(), KtmError> {
         let records = self.records.list::<RootRecord>(PREFIX).await?;
-        let found = records.into_iter().map(|(key, record, _)| record.open(&key, &self.kek).map(Arc::new));
+        let found = records.into_iter().map(|(key, record, _)| record.open(&key, &self.keyring).map(Arc::new));
         let found = found.collect::<Result<Vec<_>, _>>()?;
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = found;
         Ok(())

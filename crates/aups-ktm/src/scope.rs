@@ -1,13 +1,14 @@
 //! One scope: its record, its epochs and bumps, and the keys that follow from them. Nothing here reads or writes.
 
 use crate::{
+    custody::Keyring,
     error::KtmError,
     records::Wrapped,
     root::Roots,
     service::{KeyState, SealingKeys},
 };
 use aups_core::{Bump, Epoch, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
-use aups_envelope::{Kek, KeyEntry, KeyTerms, Secret, schedule};
+use aups_envelope::{KeyEntry, KeyTerms, Secret, schedule};
 use aups_store::Revision;
 use serde::{Deserialize, Serialize};
 use std::sync::{
@@ -44,9 +45,8 @@ pub(crate) struct Scope {
     pub(crate) tag: ScopeTag,
     pub(crate) bumps: Bumps,
     /// The revision of the record that this is a snapshot of.
-    pub(crate) revision: Revision,
+    revision: AtomicU64,
     salt: Secret<32>,
-    salt_wrapped: Wrapped,
     phase_ms: u64,
     used_written: UnixMillis,
     used: AtomicU64,
@@ -56,18 +56,21 @@ pub(crate) struct Scope {
 
 impl Scope {
     /// A new scope with a fresh salt, not yet in the store.
-    pub(crate) fn new(spec: &ScopeSpec, tag: ScopeTag, now: UnixMillis, kek: &Kek) -> Self {
-        let salt = Secret::random();
-        let salt_wrapped = Wrapped::wrap(kek, &key(&spec.id), &[&bound(tag, spec)], &salt);
-        Self::assemble(Arc::new(spec.clone()), tag, Bumps::starting(now), 0, salt, salt_wrapped, now)
+    pub(crate) fn new(spec: &ScopeSpec, tag: ScopeTag, now: UnixMillis) -> Self {
+        Self::assemble(Arc::new(spec.clone()), tag, Bumps::starting(now), 0, Secret::random(), now)
     }
 
     /// From its record. Fails if what the salt is bound to was changed: whoever could change the residual of a scope
     /// would say who may read what was sealed long ago.
-    pub(crate) fn open(record: ScopeRecord, found_at: &str, revision: Revision, kek: &Kek) -> Result<Self, KtmError> {
+    pub(crate) fn open(
+        record: ScopeRecord,
+        found_at: &str,
+        revision: Revision,
+        keyring: &Keyring,
+    ) -> Result<Self, KtmError> {
         let ScopeRecord { tag, spec, salt, bumps, used } = record;
-        let opened = salt.unwrap(kek, found_at, &[&bound(tag, &spec)])?;
-        Ok(Self::assemble(Arc::new(spec), tag, bumps, revision, opened, salt, used))
+        let salt = salt.unwrap(keyring, found_at, &[&bound(tag, &spec)])?;
+        Ok(Self::assemble(Arc::new(spec), tag, bumps, revision, salt, used))
     }
 
     fn assemble(
@@ -76,7 +79,6 @@ impl Scope {
         bumps: Bumps,
         revision: Revision,
         salt: Secret<32>,
-        salt_wrapped: Wrapped,
         used: UnixMillis,
     ) -> Self {
         let phase_ms = schedule::phase_ms(&salt, &spec.id, spec.life_ms);
@@ -84,9 +86,8 @@ impl Scope {
             spec,
             tag,
             bumps,
-            revision,
+            revision: AtomicU64::new(revision),
             salt,
-            salt_wrapped,
             phase_ms,
             used_written: used,
             used: AtomicU64::new(used.0),
@@ -94,12 +95,12 @@ impl Scope {
         }
     }
 
-    /// The record that says all of this.
-    pub(crate) fn record(&self) -> ScopeRecord {
+    /// The record that says all of this, the salt wrapped under the newest version of the KEK.
+    pub(crate) fn record(&self, keyring: &Keyring) -> ScopeRecord {
         ScopeRecord {
             tag: self.tag,
             spec: (*self.spec).clone(),
-            salt: self.salt_wrapped.clone(),
+            salt: Wrapped::wrap(keyring, &key(&self.spec.id), &[&bound(self.tag, &self.spec)], &self.salt),
             bumps: self.bumps.clone(),
             used: self.used(),
         }
@@ -114,12 +115,22 @@ impl Scope {
     /// The same scope with other bumps; not yet in the store.
     pub(crate) fn with_bumps(&self, bumps: Bumps) -> Self {
         let (spec, salt) = (Arc::clone(&self.spec), self.salt.duplicate());
-        Self::assemble(spec, self.tag, bumps, self.revision, salt, self.salt_wrapped.clone(), self.used())
+        Self::assemble(spec, self.tag, bumps, self.revision(), salt, self.used())
     }
 
     /// The same scope as the store has it now.
     pub(crate) fn stored_at(self, revision: Revision) -> Self {
-        Self { revision, used_written: self.used(), ..self }
+        Self { revision: AtomicU64::new(revision), used_written: self.used(), ..self }
+    }
+
+    /// The revision of its record.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// Notes that its record was written again, and says the same.
+    pub(crate) fn rewritten_at(&self, revision: Revision) {
+        self.revision.store(revision, Ordering::Relaxed);
     }
 
     /// Notes that somebody seals under it.

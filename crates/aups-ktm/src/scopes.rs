@@ -1,6 +1,7 @@
 //! All scopes of the realm: exactly one record each, all in memory, every change compared with the store's revision.
 
 use crate::{
+    custody::Keyring,
     error::KtmError,
     records::{RACES_MAX, Records, put},
     root::Roots,
@@ -8,7 +9,7 @@ use crate::{
     table::Shredded,
 };
 use aups_core::{Bump, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
-use aups_envelope::{Kek, random};
+use aups_envelope::random;
 use aups_store::{Change, Expect, Revision};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -53,7 +54,7 @@ fn shredded_key(tag: ScopeTag) -> String {
 #[derive(Debug)]
 pub(crate) struct Scopes {
     records: Records,
-    kek: Arc<Kek>,
+    keyring: Keyring,
     most: usize,
     index: RwLock<Index>,
     /// One change at a time within this process, so that races are only with other instances.
@@ -82,12 +83,12 @@ impl Index {
 
 impl Scopes {
     /// Reads every record. `most` is how many there may be.
-    pub(crate) async fn load(records: Records, kek: Arc<Kek>, most: usize) -> Result<Self, KtmError> {
+    pub(crate) async fn load(records: Records, keyring: Keyring, most: usize) -> Result<Self, KtmError> {
         let mut index = Index::default();
         for (key, record, revision) in records.list::<ScopeRecord>(scope::PREFIX).await? {
-            index.put(Arc::new(Scope::open(record, &key, revision, &kek)?));
+            index.put(Arc::new(Scope::open(record, &key, revision, &keyring)?));
         }
-        Ok(Self { records, kek, most, index: RwLock::new(index), changing: Mutex::default() })
+        Ok(Self { records, keyring, most, index: RwLock::new(index), changing: Mutex::default() })
     }
 
     /// A scope that we know, which is about to be sealed under. No I/O.
@@ -145,8 +146,8 @@ impl Scopes {
             if self.index.read().unwrap_or_else(PoisonError::into_inner).by_id.len() >= self.most {
                 return Err(KtmError::ScopesFull { most: self.most });
             }
-            let scope = Scope::new(spec, tag(), now, &self.kek);
-            if let Some(revision) = self.records.commit(writing(None, &scope)?).await? {
+            let scope = Scope::new(spec, tag(), now);
+            if let Some(revision) = self.records.commit(writing(None, &scope, &self.keyring)?).await? {
                 return Ok(self.learn(scope.stored_at(revision)));
             }
             // Another instance made this scope, or another scope has this tag: then we draw again.
@@ -220,8 +221,8 @@ impl Scopes {
             for id in ids {
                 before.extend(self.find_if_there(id, changing).await?);
             }
-            let after: Vec<_> = before.iter().map(|scope| self.bumped(scope, now, history_max_ms)).collect();
-            let changes = before.iter().zip(&after).map(|(before, after)| writing(Some(before), after));
+            let after: Vec<_> = before.iter().map(|scope| Self::bumped(scope, now, history_max_ms)).collect();
+            let changes = before.iter().zip(&after).map(|(before, after)| writing(Some(before), after, &self.keyring));
             let mut changes = changes.collect::<Result<Vec<_>, _>>()?.concat();
             changes.extend_from_slice(with);
             if changes.is_empty() {
@@ -238,11 +239,11 @@ impl Scopes {
         Err(KtmError::Contended { key: ids.first().map(scope::key).unwrap_or_default() })
     }
 
-    fn bumped(&self, scope: &Scope, now: UnixMillis, history_max_ms: Option<u64>) -> Scope {
+    fn bumped(scope: &Scope, now: UnixMillis, history_max_ms: Option<u64>) -> Scope {
         let opens_ms = history_max_ms.map(|history_ms| history_ms.saturating_add(scope.spec.life_ms));
         let forget_before = UnixMillis(opens_ms.map_or(0, |opens_ms| now.0.saturating_sub(opens_ms)));
         let next = scope.bumps.bumped(now, forget_before).map(|bumps| scope.with_bumps(bumps));
-        next.unwrap_or_else(|| Scope::new(&scope.spec, ScopeTag::from_bytes(random()), now, &self.kek))
+        next.unwrap_or_else(|| Scope::new(&scope.spec, ScopeTag::from_bytes(random()), now))
     }
 
     /// Makes sure that we know the scope, and that none of its times lies ahead of `now`; see
@@ -265,7 +266,7 @@ impl Scopes {
         for _ in 0..RACES_MAX {
             let scope = self.find(id, &changing).await?;
             let changes = vec![
-                Change::delete(scope::key(id), Expect::Revision(scope.revision)),
+                Change::delete(scope::key(id), Expect::Revision(scope.revision())),
                 Change::delete(tag_key(scope.tag), Expect::Any),
                 put(&shredded_key(scope.tag), &Shredded::of(&scope, roots, now), Expect::Any)?,
             ];
@@ -291,7 +292,7 @@ impl Scopes {
         for some in lagging.chunks(CHANGES_AT_ONCE) {
             let _one_at_a_time = self.changing.lock().await;
             let after: Vec<_> = some.iter().map(|scope| scope.with_bumps(scope.bumps.clone())).collect();
-            let changes = some.iter().zip(&after).map(|(before, after)| writing(Some(before), after));
+            let changes = some.iter().zip(&after).map(|(before, after)| writing(Some(before), after, &self.keyring));
             let changes = changes.collect::<Result<Vec<_>, _>>()?.concat();
             // Whoever was faster changed one of them; the next round writes what is left.
             if let Some(revision) = self.records.commit(changes).await? {
@@ -303,16 +304,25 @@ impl Scopes {
         Ok(())
     }
 
+    /// Whether there is a scope to forget.
+    pub(crate) fn any_unused(&self, history_max: Duration, now: UnixMillis) -> bool {
+        self.all().iter().any(|scope| is_unused(scope, history_max, now))
+    }
+
+    /// Whether the next bump of one of these ends the counter, and so destroys a salt.
+    pub(crate) fn any_at_last_bump(&self, ids: &BTreeSet<ScopeId>) -> bool {
+        ids.iter().filter_map(|id| self.get(id)).any(|scope| scope.bumps.highest() == Bump(u16::MAX))
+    }
+
     /// Forgets scopes whose last key is past its `dec`, and what was left of destroyed ones.
     pub(crate) async fn forget_unused(&self, history_max: Duration, now: UnixMillis) -> Result<(), KtmError> {
-        let last_dec = |scope: &Scope| scope.used().plus(scope.spec.life()).plus(history_max);
-        let unused = |scope: &Scope| last_dec(scope).plus(USE_WRITTEN_EVERY) < now;
+        let unused = |scope: &Scope| is_unused(scope, history_max, now);
         let candidates: Vec<_> = self.all().into_iter().filter(|scope| unused(scope)).collect();
         for some in candidates.chunks(CHANGES_AT_ONCE) {
             let changing = self.changing.lock().await;
             let forgotten = self.remove_if(some, unused);
             let changes = forgotten.iter().flat_map(|scope| {
-                let record = Change::delete(scope::key(&scope.spec.id), Expect::Revision(scope.revision));
+                let record = Change::delete(scope::key(&scope.spec.id), Expect::Revision(scope.revision()));
                 [record, Change::delete(tag_key(scope.tag), Expect::Any)]
             });
             let changes: Vec<_> = changes.collect();
@@ -346,7 +356,7 @@ impl Scopes {
         for _ in 0..RACES_MAX {
             let before = self.find(id, &changing).await?;
             let after = change(&before);
-            if let Some(revision) = self.records.commit(writing(Some(&before), &after)?).await? {
+            if let Some(revision) = self.records.commit(writing(Some(&before), &after, &self.keyring)?).await? {
                 return Ok(self.learn(after.stored_at(revision)));
             }
             self.reload(id, &changing).await?;
@@ -374,10 +384,28 @@ impl Scopes {
             return Ok(None);
         };
         // Nothing new: a made-up bump in a key id must not cost us the keys that we derived.
-        if let Some(known) = self.get(id).filter(|known| known.revision == revision) {
+        if let Some(known) = self.get(id).filter(|known| known.revision() == revision) {
             return Ok(Some(known));
         }
-        Ok(Some(self.learn(Scope::open(record, &key, revision, &self.kek)?)))
+        Ok(Some(self.learn(Scope::open(record, &key, revision, &self.keyring)?)))
+    }
+
+    /// Whether one of these is there.
+    pub(crate) async fn any_known(&self, ids: &BTreeSet<ScopeId>) -> Result<bool, KtmError> {
+        let changing = self.changing.lock().await;
+        for id in ids {
+            if self.find_if_there(id, &changing).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes note that the record of a scope was written again and says the same.
+    pub(crate) fn rewritten(&self, id: &ScopeId, revision: Revision, _changing: &Changing<'_>) {
+        if let Some(scope) = self.get(id) {
+            scope.rewritten_at(revision);
+        }
     }
 
     fn learn(&self, scope: Scope) -> Arc<Scope> {
@@ -406,10 +434,16 @@ impl Scopes {
 /// Proof that no other task of this process changes records meanwhile.
 pub(crate) type Changing<'a> = MutexGuard<'a, ()>;
 
+/// Whether its last key is past its `dec`.
+fn is_unused(scope: &Scope, history_max: Duration, now: UnixMillis) -> bool {
+    let last_dec = scope.used().plus(scope.spec.life()).plus(history_max);
+    last_dec.plus(USE_WRITTEN_EVERY) < now
+}
+
 /// The changes that bring the store from one snapshot to the next.
-fn writing(before: Option<&Scope>, after: &Scope) -> Result<Vec<Change>, KtmError> {
-    let expect = before.map_or(Expect::Absent, |before| Expect::Revision(before.revision));
-    let mut changes = vec![put(&scope::key(&after.spec.id), &after.record(), expect)?];
+fn writing(before: Option<&Scope>, after: &Scope, keyring: &Keyring) -> Result<Vec<Change>, KtmError> {
+    let expect = before.map_or(Expect::Absent, |before| Expect::Revision(before.revision()));
+    let mut changes = vec![put(&scope::key(&after.spec.id), &after.record(keyring), expect)?];
     if before.is_none_or(|before| before.tag != after.tag) {
         changes.push(put(&tag_key(after.tag), &TagRecord { scope: after.spec.id }, Expect::Absent)?);
         changes.extend(before.map(|before| Change::delete(tag_key(before.tag), Expect::Any)));

@@ -12,10 +12,10 @@ use aups_core::{
     Attributes, Clock as _, Item, ManualClock, NosId, Principal, ReaderKind, RealmId, Sub, Topic, UnixMillis,
 };
 use aups_envelope::{
-    Kek, OpeningKey, SealedMessage, Secret, SigningKey,
+    OpeningKey, SealedMessage, Secret, SigningKey,
     kem::{Kem, KemSecretKey},
 };
-use aups_ktm::{KeysTopicsManager, Ktm, KtmSettings};
+use aups_ktm::{KeysTopicsManager, Ktm, KtmSettings, custody::Keyring};
 use aups_policy::{Pdp, PolicySet, Residuals};
 use aups_store::{InMemory, IngestQueue, Store};
 use axum::{
@@ -57,8 +57,8 @@ pub(crate) fn signing_key() -> SigningKey {
     SigningKey::from_seed(Secret::from_bytes([9; 32]))
 }
 
-pub(crate) fn kek() -> Kek {
-    Kek::new(1, Secret::from_bytes([7; 32]))
+pub(crate) fn kek() -> Keyring {
+    Keyring::in_memory(Secret::from_bytes([7; 32]))
 }
 
 pub(crate) fn pdp(realm: RealmId, policies: &str) -> Arc<Pdp> {

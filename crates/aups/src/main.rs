@@ -2,6 +2,7 @@
 
 mod bench;
 mod cli;
+mod custody;
 mod demo;
 mod instance;
 mod latency;

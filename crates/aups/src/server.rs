@@ -19,7 +19,8 @@ use crate::settings::ServerSettings;
 use admin::SourcesAdmin;
 use administration::{Administration, Surroundings};
 use aups_core::NosId;
-use aups_ktm::custody;
+use aups_ktm::custody::{self, Keyring};
+use aups_store::Store;
 use data_path::{DataPath, Realm};
 use process::{Process, Serving, listen};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -40,10 +41,10 @@ pub(crate) struct Server {
 pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     settings.check_listeners()?;
     let mut process = Process::open(&settings.data_dir).await?;
-    let kek = custody::kek_file(process.dir.join("kek"))?;
+    let keyring = open_keyring(&settings, &*process.store).await?;
     let nos_id: NosId = NOS_ID.parse()?;
-    let signing_key = custody::nos_signing_key(Arc::clone(&process.store), &kek, &nos_id).await?;
-    let administration = Administration::open(&process, kek).await?;
+    let signing_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &nos_id).await?;
+    let administration = Administration::open(&process, keyring).await?;
     let listener = listen("http", settings.http).await?;
     let server_url = settings.public_url.clone().unwrap_or(format!("http://{}", listener.local_addr()?));
     let realm = Realm {
@@ -66,6 +67,12 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let sink = Arc::clone(&mqtt.sink);
     let serving = Serving::start(listener, http::finish(routes, Arc::new(move || sink.connected())))?;
     Ok(Server { process, serving, data_path, nobody_reads: administration.nobody_reads() })
+}
+
+/// The keyring of the data directory, held by what the settings name.
+async fn open_keyring(settings: &ServerSettings, store: &dyn Store) -> anyhow::Result<Keyring> {
+    let provider = crate::custody::provider(settings)?;
+    Ok(Keyring::open(crate::custody::keyring_file(&settings.data_dir), &*provider, store).await?)
 }
 
 impl Server {

@@ -33,6 +33,19 @@ pub(crate) enum Registration {
     Token,
 }
 
+/// What holds the key-encryption key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum KekHolder {
+    /// The file `kek` in the data directory, made at the first start.
+    #[default]
+    File,
+    /// `AUPS_KEK` in the environment: base64url of 32 bytes.
+    Env,
+    /// A passphrase.
+    Passphrase,
+}
+
 /// Everything that `aups up` can be told.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,6 +64,10 @@ pub(crate) struct ServerSettings {
     pub(crate) registration: Option<Registration>,
     /// Plain HTTP and MQTT on addresses that others reach.
     pub(crate) insecure: bool,
+    /// What holds the key-encryption key.
+    pub(crate) kek: KekHolder,
+    /// A file with the passphrase; else it is `AUPS_KEK_PASSPHRASE` in the environment, or asked for on the terminal.
+    pub(crate) kek_passphrase_file: Option<PathBuf>,
     /// The broker keeps the last message of every topic that one of these filters matches.
     pub(crate) retain: Vec<Filter>,
     /// How readers reach the HTTP listener, if not by its own address.
@@ -72,6 +89,8 @@ impl Default for ServerSettings {
             durability: Durability::default(),
             registration: None,
             insecure: false,
+            kek: KekHolder::default(),
+            kek_passphrase_file: None,
             retain: Vec::new(),
             public_url: None,
             public_mqtt_url: None,

@@ -58,7 +58,7 @@ async fn the_private_key_lies_in_the_store_wrapped() {
     for form in [key.clone(), b64::encode(&key).into_bytes()] {
         assert!(!record.windows(form.len()).any(|window| window == form));
     }
-    let other = Ca::open(store.clone(), &Kek::new(1, Secret::random()), clock()).await;
+    let other = Ca::open(store.clone(), &Keyring::in_memory(Secret::random()), clock()).await;
     assert!(matches!(other, Err(KtmError::Altered { .. })));
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::custody::KekFile;
 use crate::fixture::{Busy, DAY, HOUR, LIFE, MINUTE, NOW, Rig, kek, spec};
 use crate::service::KeyState;
 use aups_core::{Epoch, ManualClock, Obligations, Suite};
@@ -81,7 +82,7 @@ async fn keys_are_the_same_after_a_restart() {
     let before = rig.ktm.scope(&rig.spec(0)).await;
     let realm = rig.ktm.realm().id();
     drop(rig.ktm);
-    let ktm = Ktm::open(rig.store, kek(), rig.clock, KtmSettings::default()).await.unwrap();
+    let ktm = Ktm::open(rig.store, rig.keyring, rig.clock, KtmSettings::default()).await.unwrap();
     assert_eq!(ktm.realm().id(), realm);
     let after = ktm.sealing_keys(&before.current.terms.scope).await.unwrap();
     assert_same(&after.current, &before.current);
@@ -92,11 +93,11 @@ async fn keys_are_the_same_after_a_restart() {
 #[tokio::test]
 async fn keys_are_the_same_after_a_restart_on_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let (path, clock) = (dir.path().join("kek"), Arc::new(ManualClock::at(NOW)));
+    let (provider, clock) = (KekFile(dir.path().join("kek")), Arc::new(ManualClock::at(NOW)));
     let open = || async {
         let store = Arc::new(aups_store::Embedded::open(dir.path().join("store")).await.unwrap());
-        let kek = crate::custody::kek_file(&path).unwrap();
-        Ktm::open(store, kek, clock.clone(), KtmSettings::default()).await.unwrap()
+        let keyring = Keyring::open(dir.path().join("keyring"), &provider, &*store).await.unwrap();
+        Ktm::open(store, keyring, clock.clone(), KtmSettings::default()).await.unwrap()
     };
     let ktm = open().await;
     let spec = spec(ktm.realm().id(), 0, LIFE);
@@ -111,10 +112,10 @@ async fn keys_are_the_same_after_a_restart_on_disk() {
 #[tokio::test]
 async fn another_kek_is_refused_at_the_start() {
     let rig = Rig::new().await;
-    let opened = Ktm::open(rig.store, Kek::new(1, Secret::random()), rig.clock, KtmSettings::default()).await;
+    let opened = Ktm::open(rig.store, Keyring::in_memory(Secret::random()), rig.clock, KtmSettings::default()).await;
     let error = opened.unwrap_err();
     assert!(matches!(error, KtmError::WrongKek));
-    assert!(error.to_string().contains("start with the KEK file that the store was made with"));
+    assert!(error.to_string().contains("put back the one that it was last used with"));
 }
 
 #[tokio::test]
@@ -129,7 +130,7 @@ async fn the_store_holds_no_secret_in_clear() {
     for (key, value) in &dump {
         let record: serde_json::Value = serde_json::from_slice(value).unwrap();
         for member in ["root", "salt", "seed", "sentinel"] {
-            if record[member].is_string() {
+            if record[member]["wrapped"].is_string() {
                 unwrapped.insert(member);
             }
         }
@@ -224,7 +225,7 @@ async fn settings_out_of_range_are_refused() {
         KtmSettings { root_period: 367 * DAY, ..KtmSettings::default() },
         KtmSettings { history: 3_661 * DAY, ..KtmSettings::default() },
     ] {
-        let opened = Ktm::open(rig.store.clone(), kek(), rig.clock.clone(), settings).await;
+        let opened = Ktm::open(rig.store.clone(), rig.keyring.clone(), rig.clock.clone(), settings).await;
         assert!(matches!(opened, Err(KtmError::Setting { .. })));
     }
 }
@@ -393,7 +394,7 @@ async fn a_process_that_was_down_for_long_goes_on() {
         let before = rig.ktm.scope(&spec).await.current;
         drop(rig.ktm);
         rig.clock.advance(down);
-        let ktm = Ktm::open(rig.store, kek(), rig.clock.clone(), KtmSettings::default()).await.unwrap();
+        let ktm = Ktm::open(rig.store, rig.keyring, rig.clock.clone(), KtmSettings::default()).await.unwrap();
         assert_holds(&ktm.sealing_keys(&spec.id).await.unwrap().current, rig.clock.now());
         assert_eq!(ktm.served(&before).await, down <= 7 * DAY);
     }
@@ -505,7 +506,7 @@ async fn a_damaged_record_names_itself() {
     let key = crate::scope::key(&spec.id);
     for damaged in ["{", "{}", "[]"] {
         rig.store.put_if(&key, damaged.into(), Expect::Any).await.unwrap();
-        let opened = Ktm::open(rig.store.clone(), kek(), rig.clock.clone(), KtmSettings::default()).await;
+        let opened = Ktm::open(rig.store.clone(), rig.keyring.clone(), rig.clock.clone(), KtmSettings::default()).await;
         assert!(matches!(opened, Err(KtmError::Record { key: named, .. }) if named == key));
     }
 }

@@ -31,7 +31,7 @@ async fn all_that_open_a_store_at_once_find_one_realm() {
 async fn another_kek_is_refused() {
     let store: Arc<dyn Store> = Arc::new(Busy::default());
     Realm::open(store.clone(), &kek()).await.unwrap();
-    let opened = Realm::open(store, &Kek::new(1, Secret::random())).await;
+    let opened = Realm::open(store, &Keyring::in_memory(Secret::random())).await;
     assert!(matches!(opened, Err(KtmError::WrongKek)));
 }
 

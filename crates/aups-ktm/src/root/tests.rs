@@ -16,7 +16,7 @@ async fn roots(store: &Arc<Busy>) -> Roots {
 }
 
 async fn roots_with(store: &Arc<Busy>, period: Duration, history: Duration) -> Roots {
-    Roots::load(Records::new(store.clone()), Arc::new(kek()), period, history).await.unwrap()
+    Roots::load(Records::new(store.clone()), kek(), period, history).await.unwrap()
 }
 
 fn pieces(roots: &Roots) -> Vec<(u32, u64, u64)> {
@@ -171,7 +171,7 @@ async fn a_record_with_other_terms_is_refused() {
         let mut record: serde_json::Value = serde_json::from_slice(&record).unwrap();
         record[member] = (record[member].as_u64().unwrap() + 1).into();
         store.put_if(&key(2), Bytes::from(record.to_string()), Expect::Any).await.unwrap();
-        let loaded = Roots::load(Records::new(store), Arc::new(kek()), DAY, WEEK).await;
+        let loaded = Roots::load(Records::new(store), kek(), DAY, WEEK).await;
         assert!(matches!(loaded, Err(KtmError::Altered { key: altered }) if altered == key(2)), "{member}");
     }
 }
@@ -182,6 +182,6 @@ async fn two_records_cannot_be_exchanged() {
     roots(&store).await.extend(NOW).await.unwrap();
     let second = store.get(&key(2)).await.unwrap().unwrap().value;
     store.put_if(&key(1), second, Expect::Any).await.unwrap();
-    let loaded = Roots::load(Records::new(store), Arc::new(kek()), DAY, WEEK).await;
+    let loaded = Roots::load(Records::new(store), kek(), DAY, WEEK).await;
     assert!(matches!(loaded, Err(KtmError::Altered { key: altered }) if altered == key(1)));
 }

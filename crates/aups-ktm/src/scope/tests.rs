@@ -14,7 +14,7 @@ impl Scope {
 }
 
 fn scope(life: Duration, created: UnixMillis) -> Scope {
-    Scope::new(&spec(REALM, 0, life), TAG, created, &kek())
+    Scope::new(&spec(REALM, 0, life), TAG, created)
 }
 
 fn bumped(scope: &Scope, at: UnixMillis) -> Scope {
@@ -38,7 +38,7 @@ proptest! {
         spec.life_ms = life_ms;
         // Early enough for lives of milliseconds: epochs are 32 bits.
         let created = UnixMillis(100_000);
-        let mut scope = Scope::new(&spec, TAG, created, &kek());
+        let mut scope = Scope::new(&spec, TAG, created);
         let mut current = BTreeSet::new();
         let mut now = created;
         for step in steps.into_iter().map(Some).chain([None]) {
@@ -144,7 +144,7 @@ fn a_record_whose_terms_were_changed_is_refused() {
     let open = |record: &serde_json::Value| {
         Scope::open(serde_json::from_value(record.clone()).unwrap(), &key, 1, &kek()).map(drop)
     };
-    let record = serde_json::to_value(original.record()).unwrap();
+    let record = serde_json::to_value(original.record(&kek())).unwrap();
     open(&record).unwrap();
     for (member, value) in [
         ("app", "permit(principal, action, resource);".into()),
@@ -162,7 +162,7 @@ fn a_record_whose_terms_were_changed_is_refused() {
     let mut changed = record.clone();
     changed["tag"] = ScopeTag::from_bytes([5; 8]).to_string().into();
     assert!(matches!(open(&changed), Err(KtmError::Altered { .. })));
-    let elsewhere = Scope::open(original.record(), &format!("{key}x"), 1, &kek());
+    let elsewhere = Scope::open(original.record(&kek()), &format!("{key}x"), 1, &kek());
     assert!(matches!(elsewhere, Err(KtmError::Altered { .. })));
 }
 

@@ -13,11 +13,11 @@ async fn scopes(store: &Arc<Busy>) -> Scopes {
 }
 
 async fn scopes_at_most(store: &Arc<Busy>, most: usize) -> Scopes {
-    Scopes::load(Records::new(store.clone()), Arc::new(kek()), most).await.unwrap()
+    Scopes::load(Records::new(store.clone()), kek(), most).await.unwrap()
 }
 
 async fn roots(store: &Arc<Busy>) -> Roots {
-    let roots = Roots::load(Records::new(store.clone()), Arc::new(kek()), DAY, HISTORY).await.unwrap();
+    let roots = Roots::load(Records::new(store.clone()), kek(), DAY, HISTORY).await.unwrap();
     roots.extend(NOW).await.unwrap();
     roots
 }
@@ -117,7 +117,7 @@ async fn a_bump_counter_at_its_end_makes_a_new_record() {
     let store = Arc::default();
     let scopes = scopes(&store).await;
     let before = scopes.create(&nth(0), NOW).await.unwrap();
-    let mut json = serde_json::to_value(before.record()).unwrap();
+    let mut json = serde_json::to_value(before.record(&kek())).unwrap();
     json["bumps"] = serde_json::json!([{"bump": u16::MAX, "at": NOW}]);
     store.commit(vec![put(&scope::key(&nth(0).id), &json, Expect::Any).unwrap()]).await.unwrap();
     let scopes = self::scopes(&store).await;
@@ -235,5 +235,5 @@ async fn more_scopes_than_a_transaction_takes_are_bumped_all_the_same() {
     let change = store.get("reader/alice").await.unwrap().unwrap().revision;
     let twice = bumped.iter().filter(|scope| scope.bumps.highest() == Bump(2)).count();
     assert_eq!(twice, BUMPS_AT_ONCE, "those that were bumped before the change are bumped once more");
-    assert!(bumped.iter().all(|scope| scope.revision >= change && scope.revision <= revision.unwrap()));
+    assert!(bumped.iter().all(|scope| scope.revision() >= change && scope.revision() <= revision.unwrap()));
 }

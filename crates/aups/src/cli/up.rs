@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     server,
-    settings::{Durability, Registration, ServerSettings},
+    settings::{Durability, KekHolder, Registration, ServerSettings},
 };
 use aups_core::Filter;
 use clap::{Args, ValueEnum};
@@ -45,6 +45,12 @@ pub(crate) struct Up {
     #[arg(long, hide_env = true, env = "AUPS_INSECURE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "BOOL", hide_possible_values = true)]
     insecure: Option<bool>,
+    /// What holds the key-encryption key: the file DIR/kek, AUPS_KEK, or a passphrase [default: file]
+    #[arg(long, hide_env = true, env = "AUPS_KEK_PROVIDER", value_enum, value_name = "HOLDER")]
+    kek: Option<KekHolder>,
+    /// A file with that passphrase; else AUPS_KEK_PASSPHRASE, or the terminal
+    #[arg(long, hide_env = true, env = "AUPS_KEK_PASSPHRASE_FILE", value_name = "FILE")]
+    kek_passphrase_file: Option<PathBuf>,
     /// Let the broker keep the last message of matching topics for later subscribers (repeatable)
     #[arg(long, hide_env = true, env = "AUPS_RETAIN", value_name = "FILTER", value_delimiter = ',')]
     retain: Vec<Filter>,
@@ -110,6 +116,8 @@ impl Up {
         settings.durability = self.durability.unwrap_or(settings.durability);
         settings.registration = self.registration.or(settings.registration);
         settings.insecure = self.insecure.unwrap_or(settings.insecure);
+        settings.kek = self.kek.unwrap_or(settings.kek);
+        settings.kek_passphrase_file = self.kek_passphrase_file.or(settings.kek_passphrase_file);
         if !self.retain.is_empty() {
             settings.retain = self.retain;
         }

@@ -8,8 +8,7 @@ use super::{
     process::Process,
     registry::Registry,
 };
-use aups_envelope::Kek;
-use aups_ktm::{Ktm, KtmSettings, Realm};
+use aups_ktm::{Ktm, KtmSettings, Realm, custody::Keyring};
 use aups_nos::Usage;
 use aups_policy::Residuals;
 use axum::{Router, routing::post};
@@ -40,9 +39,9 @@ pub(super) struct Surroundings {
 
 impl Administration {
     /// Takes up the realm of the process's store, or makes one.
-    pub(super) async fn open(process: &Process, kek: Kek) -> anyhow::Result<Self> {
+    pub(super) async fn open(process: &Process, keyring: Keyring) -> anyhow::Result<Self> {
         let (store, clock) = (&process.store, &process.clock);
-        let ktm = Ktm::open(Arc::clone(store), kek, Arc::clone(clock), KtmSettings::default()).await?;
+        let ktm = Ktm::open(Arc::clone(store), keyring, Arc::clone(clock), KtmSettings::default()).await?;
         let (realm, ktm) = (Arc::clone(ktm.realm()), Arc::new(ktm));
         let policies = Arc::new(Policies::open(realm.id(), Arc::clone(store), Arc::clone(clock)).await?);
         let residuals = Arc::new(Residuals::new(RESIDUALS_MAX));

@@ -148,6 +148,7 @@ fn neither_the_kek_nor_a_credential_lies_in_the_servers_files() {
     assert_eq!(aups.send(&credential, r#"{"name":"n","value":1}"#).status, 202);
     aups.terminate();
     let kek = std::fs::read(aups.data_dir().join("kek")).unwrap();
+    assert!(aups.data_dir().join("keyring").exists());
     for entry in walk(&aups.data_dir()) {
         let bytes = std::fs::read(&entry).unwrap();
         if entry.file_name().unwrap() != "kek" {

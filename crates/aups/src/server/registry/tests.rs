@@ -1,7 +1,7 @@
 use super::*;
 use aups_core::{Bump, Item, ManualClock, Marks, ScopeId};
-use aups_envelope::{Kek, SigningKey, kem::Kem};
-use aups_ktm::{KeysTopicsManager as _, KtmSettings};
+use aups_envelope::{SigningKey, kem::Kem};
+use aups_ktm::{KeysTopicsManager as _, KtmSettings, custody::Keyring};
 use aups_policy::{PolicySet, Resource};
 use aups_store::InMemory;
 
@@ -23,7 +23,7 @@ struct Realm {
 async fn realm() -> Realm {
     let store = Arc::new(InMemory::new());
     let clock = Arc::new(ManualClock::at(UnixMillis(1_780_000_000_000)));
-    let kek = Kek::new(1, Secret::from_bytes([7; 32]));
+    let kek = Keyring::in_memory(Secret::from_bytes([7; 32]));
     let ktm = Ktm::open(Arc::clone(&store) as _, kek, Arc::clone(&clock) as _, KtmSettings::default()).await.unwrap();
     let ktm = Arc::new(ktm);
     let (policies, decisions) = watch::channel(Arc::new(Pdp::new(ktm.realm().id(), PolicySet::empty())));
