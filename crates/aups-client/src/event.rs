@@ -62,6 +62,12 @@ pub enum Event {
         /// When it asks again.
         retry_in: Duration,
     },
+    /// What came over MQTT as the answer to a key request is not right: somebody poses as the NOS. The reader goes on waiting
+    /// for the right one. Told once for each request.
+    AnswerRejected {
+        /// What is wrong.
+        reason: String,
+    },
     /// This machine's clock and the server's differ. Told once, and again when it gets better or worse.
     ClockSkew {
         /// How far this machine's clock is ahead of the server's, in milliseconds; negative where it is behind.

@@ -80,6 +80,11 @@ impl Realm {
         }
     }
 
+    /// From here on it is not the realm that it says it is.
+    pub(crate) fn forge(&mut self) {
+        self.root = SigningKey::generate();
+    }
+
     /// The key of a scope, which is named by one byte, at a time.
     pub(crate) fn entry(scope: u8, epoch: Epoch) -> KeyEntry {
         let nbf = UnixMillis(u64::from(epoch.0) * LIFE_MS);

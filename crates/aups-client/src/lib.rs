@@ -11,7 +11,7 @@
 //! and what nobody can prove: `docs/guide/reading.md`.
 //!
 //! In message order: the MQTT session (`link`) hands messages to the state of the reader (`session`), which has no I/O and
-//! no clock, and which the task in [`Reader`] drives; key requests leave over HTTP (`server`).
+//! no clock, and which the task in [`Reader`] drives; key requests leave over HTTP (`server`) or MQTT (`ways`).
 #![warn(missing_docs)]
 
 mod enrol;
@@ -25,6 +25,7 @@ mod session;
 
 mod server;
 mod topics;
+mod ways;
 
 mod backoff;
 mod clock;
@@ -42,3 +43,4 @@ pub use minimum::{Minimum, MinimumError};
 pub use reader::{FilterRefused, Reader, ReaderError, ReaderOptions, RefusalReason, SubscribeError};
 pub use server::ServerError;
 pub use topics::{FilterAnswer, TopicsError, may_subscribe, topics};
+pub use ways::{KeysOver, KeysOverError};

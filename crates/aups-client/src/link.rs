@@ -7,10 +7,11 @@
 use crate::backoff::Backoff;
 use aups_core::Filter;
 use aups_envelope::message::MESSAGE_BYTES_MAX;
+use bytes::Bytes;
 use rumqttc::{
     AckMode, AsyncClient, Broker, ClientError, ConnectReturnCode, ConnectionError, DisconnectProperties,
-    DisconnectReasonCode, EventLoop, ManualAck, MqttOptions, Packet, PubAck, Publish, QoS, RetainForwardRule,
-    SubscribeFilter, SubscribeNoticeError, SubscribeReasonCode,
+    DisconnectReasonCode, EventLoop, ManualAck, MqttOptions, Packet, PubAck, Publish, PublishOptions, QoS,
+    RetainForwardRule, SubscribeFilter, SubscribeNoticeError, SubscribeReasonCode,
 };
 use std::{
     collections::VecDeque,
@@ -31,6 +32,8 @@ const PACKET_BYTES_MAX: u32 = (4 << 20) + (64 << 10);
 const _: () = assert!(PACKET_BYTES_MAX as usize > MESSAGE_BYTES_MAX);
 /// Events between the poller and the reader.
 const EVENTS_QUEUED_MAX: usize = 64;
+/// Answers to key requests between the poller and the reader, who asks for one at a time; more are dropped.
+const ANSWERS_QUEUED_MAX: usize = 16;
 /// First and last wait before the connection is made again.
 const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How long a farewell to the broker may take.
@@ -47,6 +50,8 @@ pub(crate) struct LinkSettings<'a> {
     pub(crate) session_expiry: Duration,
     /// Most QoS 1 messages under way and not yet acknowledged.
     pub(crate) receive_max: NonZeroU16,
+    /// Where the answers to key requests come.
+    pub(crate) answers_on: &'a str,
 }
 
 /// Why there is no MQTT session.
@@ -121,7 +126,9 @@ pub(crate) struct Link {
 
 impl Link {
     /// Connects; the first attempt decides. Later losses are mended without end, save for a refusal of the credentials.
-    pub(crate) async fn connect(settings: &LinkSettings<'_>) -> Result<Self, ConnectError> {
+    ///
+    /// What comes on the topic of answers comes on a channel of its own: messages that wait for keys do not hold it up.
+    pub(crate) async fn connect(settings: &LinkSettings<'_>) -> Result<(Self, mpsc::Receiver<Bytes>), ConnectError> {
         let (client, mut event_loop) =
             AsyncClient::builder(options(settings)?).capacity(requests_queued_max(settings.receive_max)).build();
         let target = Target { url: settings.url.into(), username: settings.username.into() };
@@ -134,9 +141,18 @@ impl Link {
         }
         let connection = Arc::new(AtomicU64::new(0));
         let (sender, events) = mpsc::channel(EVENTS_QUEUED_MAX);
-        let poller = Poller { event_loop, events: sender, target, connection: Arc::clone(&connection) };
+        let (answer_sender, answers) = mpsc::channel(ANSWERS_QUEUED_MAX);
+        let poller = Poller {
+            event_loop,
+            events: sender,
+            answers_on: settings.answers_on.into(),
+            answers: answer_sender,
+            client: client.clone(),
+            target,
+            connection: Arc::clone(&connection),
+        };
         let poller = tokio::spawn(poller.run());
-        Ok(Self { client, events, poller, connection, unacknowledged: Unacknowledged::default() })
+        Ok((Self { client, events, poller, connection, unacknowledged: Unacknowledged::default() }, answers))
     }
 
     /// The next thing that happens; `None` after a refusal. Cancel safe.
@@ -180,6 +196,21 @@ impl Link {
         });
         let notice = self.client.try_subscribe_many_tracked(filters)?;
         Ok(async move { Ok(notice.wait_async().await?.return_codes) })
+    }
+
+    /// Asks for the answers to key requests, at QoS 0: then they are sent also to a reader that may be sent nothing else.
+    pub(crate) fn subscribe_answers(
+        &self,
+        topic: &str,
+    ) -> Result<impl Future<Output = Result<Vec<SubscribeReasonCode>, SubscribeNoticeError>> + Send + use<>, ClientError>
+    {
+        let notice = self.client.try_subscribe_tracked(topic, QoS::AtMostOnce)?;
+        Ok(async move { Ok(notice.wait_async().await?.return_codes) })
+    }
+
+    /// Publishes a key request. It leaves with the next connection if there is none.
+    pub(crate) fn ask(&self, topic: &str, request: String) -> Result<(), ClientError> {
+        self.client.try_publish(topic, request, PublishOptions::at_least_once())
     }
 
     /// Says farewell, so that the broker drops the session: its client id is not used again.
@@ -234,6 +265,9 @@ fn options(settings: &LinkSettings<'_>) -> Result<MqttOptions, ConnectError> {
 struct Poller {
     event_loop: EventLoop,
     events: mpsc::Sender<LinkEvent>,
+    answers_on: String,
+    answers: mpsc::Sender<Bytes>,
+    client: AsyncClient,
     target: Target,
     connection: Arc<AtomicU64>,
 }
@@ -244,6 +278,10 @@ impl Poller {
         let mut up = true;
         loop {
             let event = match self.event_loop.poll().await {
+                Ok(rumqttc::Event::Incoming(Packet::Publish(publish))) if publish.topic == self.answers_on => {
+                    self.take_answer(publish);
+                    continue;
+                }
                 Ok(rumqttc::Event::Incoming(Packet::Publish(publish))) => {
                     LinkEvent::Publish(Delivery { publish, connection: self.connection.load(Ordering::Relaxed) })
                 }
@@ -275,6 +313,18 @@ impl Poller {
             if self.events.send(event).await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// A retained one is of a request that nobody waits for.
+    fn take_answer(&self, publish: Publish) {
+        if publish.qos == QoS::AtLeastOnce {
+            // Room for it there is, or the connection is closed.
+            let _ = self.client.try_manual_ack(ManualAck::PubAck(PubAck::new(publish.pkid, None)));
+        }
+        if !publish.retain {
+            // Without room: the reader is asked for sixteen answers already, and waits for one.
+            let _ = self.answers.try_send(publish.payload);
         }
     }
 }

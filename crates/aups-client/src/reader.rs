@@ -1,13 +1,19 @@
 //! A reader at work: the MQTT session, the key requests and the state between them, in a task of its own.
 
 use crate::{
-    ConnectError, Event, Identity, Minimum, ServerError, SystemClock,
+    ConnectError, Event, Identity, KeysOver, Minimum, ServerError, SystemClock,
     link::{Delivery, Link, LinkEvent, LinkSettings},
     server::{Answer, Server},
     session::{HoldLimits, Message, Now, Session, SessionSettings},
+    ways::{Way, Ways},
 };
-use aups_core::{Clock, Filter, Topic, limits::FRESH_AGE_DEFAULT, topic::TopicError};
+use aups_core::{
+    Clock, Filter, Sub, Topic,
+    limits::FRESH_AGE_DEFAULT,
+    topic::{KEY_ANSWERS, KEY_REQUESTS, TopicError},
+};
 use aups_envelope::{b64, hash};
+use bytes::Bytes;
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::{BoxFuture, OptionFuture},
@@ -30,6 +36,8 @@ const COMMANDS_QUEUED_MAX: usize = 8;
 const HOLD_BYTES_MAX: usize = 32 << 20;
 /// As many messages as a broker usually sends ahead, and few enough to hold in memory when they are large.
 const RECEIVE_MAX_DEFAULT: NonZeroU16 = NonZeroU16::new(256).unwrap();
+/// How long the answer to a request over MQTT may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// Path of key requests on the server.
 const KEYS_PATH: &str = "/v1/keys";
 
@@ -46,6 +54,8 @@ pub struct ReaderOptions {
     pub keep_alive: Duration,
     /// Most messages taken from the broker and not yet by the application; they may wait for keys. Default: 256.
     pub receive_max: NonZeroU16,
+    /// Which way keys are asked for. Default: HTTP, and MQTT while the server cannot be reached.
+    pub keys_over: KeysOver,
     /// What time it is. Default: the machine's clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -58,6 +68,7 @@ impl Default for ReaderOptions {
             session_expiry: Duration::from_hours(1),
             keep_alive: Duration::from_secs(30),
             receive_max: RECEIVE_MAX_DEFAULT,
+            keys_over: KeysOver::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -162,7 +173,8 @@ impl Reader {
     pub async fn connect(identity: Identity, options: ReaderOptions) -> Result<Self, ReaderError> {
         let server = Server::new(&identity.file.server)?;
         let mqtt = &identity.file.mqtt;
-        let link = Link::connect(&LinkSettings {
+        let key_topics = KeyTopics::of(identity.sub());
+        let (link, key_answers) = Link::connect(&LinkSettings {
             url: &mqtt.url,
             username: &mqtt.username,
             password: &mqtt.password,
@@ -170,6 +182,7 @@ impl Reader {
             keep_alive: options.keep_alive,
             session_expiry: options.session_expiry,
             receive_max: options.receive_max,
+            answers_on: &key_topics.answers,
         })
         .await?;
         let settings = SessionSettings {
@@ -180,10 +193,15 @@ impl Reader {
         };
         let (commands, commands_in) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (events_out, events) = mpsc::channel(EVENTS_QUEUED_MAX);
-        let task = Task {
+        let mut task = Task {
             session: Session::new(identity, settings),
             server,
             link,
+            ways: Ways::new(options.keys_over),
+            key_topics,
+            key_answers,
+            answers_verdict: None.into(),
+            answers_refused: false,
             clock: options.clock,
             started: Instant::now(),
             commands: commands_in,
@@ -193,6 +211,7 @@ impl Reader {
             verdicts: FuturesUnordered::new(),
             answer: None.into(),
         };
+        task.subscribe_answers();
         Ok(Self { commands, events, task: tokio::spawn(task.run()) })
     }
 
@@ -240,11 +259,29 @@ struct Verdict {
     reply: Option<oneshot::Sender<Result<(), SubscribeError>>>,
 }
 
+/// Where a reader asks for keys over MQTT, and where it is answered.
+struct KeyTopics {
+    requests: String,
+    answers: String,
+}
+
+impl KeyTopics {
+    fn of(sub: &Sub) -> Self {
+        Self { requests: format!("{KEY_REQUESTS}{sub}"), answers: format!("{KEY_ANSWERS}{sub}") }
+    }
+}
+
 /// Moves things between the network and the [`Session`], which decides.
 struct Task {
     session: Session,
     server: Server,
     link: Link,
+    ways: Ways,
+    key_topics: KeyTopics,
+    key_answers: mpsc::Receiver<Bytes>,
+    /// The broker's word on the topic of answers.
+    answers_verdict: OptionFuture<BoxFuture<'static, Result<Vec<SubscribeReasonCode>, SubscribeNoticeError>>>,
+    answers_refused: bool,
     clock: Arc<dyn Clock>,
     started: Instant,
     commands: mpsc::Receiver<Command>,
@@ -254,8 +291,8 @@ struct Task {
     /// Whether the broker refused this reader for good.
     ended: bool,
     verdicts: FuturesUnordered<BoxFuture<'static, Verdict>>,
-    /// The answer to the key request under way.
-    answer: OptionFuture<BoxFuture<'static, Result<Answer, ServerError>>>,
+    /// The end of the key request under way: the answer over HTTP, or that none came over MQTT.
+    answer: OptionFuture<BoxFuture<'static, (Way, Result<Answer, ServerError>)>>,
 }
 
 impl Task {
@@ -268,8 +305,7 @@ impl Task {
     async fn step(&mut self) -> bool {
         let now = self.now();
         if let Some(request) = self.session.next_request(now) {
-            let server = self.server.clone();
-            self.answer = Some(async move { server.post_jose(KEYS_PATH, request).await }.boxed()).into();
+            self.ask(request, now);
         }
         let wake = self.session.wake_at(now).map(|wake| self.started + wake);
         let wake = OptionFuture::from(wake.map(tokio::time::sleep_until));
@@ -286,10 +322,24 @@ impl Task {
                 Some(event) => self.on_link(event),
                 None => self.ended = true,
             },
-            Some(answer) = &mut self.answer => {
+            Some((way, answer)) = &mut self.answer => {
                 self.answer = None.into();
                 let now = self.now();
+                if matches!(answer, Err(ServerError::Unreachable { .. } | ServerError::Silent { .. } | ServerError::NoAnswersHere { .. })) {
+                    self.ways.failed(way, now.mono);
+                }
                 self.session.on_answer(answer, now);
+            }
+            Some(body) = self.key_answers.recv() => {
+                let now = self.now();
+                if self.session.on_answer_message(&self.key_topics.answers, &body, now) {
+                    self.answer = None.into();
+                }
+            }
+            Some(verdict) = &mut self.answers_verdict => {
+                self.answers_verdict = None.into();
+                let taken = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
+                self.answers_refused = verdict.is_ok_and(|codes| !codes.iter().all(taken));
             }
             Some(verdict) = self.verdicts.next() => self.on_verdict(verdict),
             command = self.commands.recv() => match command {
@@ -299,6 +349,45 @@ impl Task {
             Some(()) = wake => {}
         }
         !self.ended || self.session.has_output()
+    }
+
+    /// Sends a key request on its way.
+    fn ask(&mut self, request: String, now: Now) {
+        let way = self.ways.next(now.mono);
+        let topic = || self.key_topics.answers.clone();
+        let answer = match way {
+            Way::Http => {
+                let server = self.server.clone();
+                async move { server.post_jose(KEYS_PATH, request).await }.boxed()
+            }
+            Way::Mqtt if self.answers_refused => {
+                let refused = ServerError::NoAnswersHere { topic: topic() };
+                async move { Err(refused) }.boxed()
+            }
+            Way::Mqtt => {
+                let silent = ServerError::Silent { topic: topic() };
+                if let Err(error) = self.link.ask(&self.key_topics.requests, request) {
+                    tracing::warn!(%error, "could not publish a key request");
+                }
+                async move {
+                    tokio::time::sleep(ANSWER_TIME_MAX).await;
+                    Err(silent)
+                }
+                .boxed()
+            }
+        };
+        self.answer = Some(async move { (way, answer.await) }.boxed()).into();
+    }
+
+    /// Asks the broker for answers to key requests, where any may come that way.
+    fn subscribe_answers(&mut self) {
+        if !self.ways.may_use_mqtt() {
+            return;
+        }
+        match self.link.subscribe_answers(&self.key_topics.answers) {
+            Ok(verdict) => self.answers_verdict = Some(verdict.boxed()).into(),
+            Err(error) => tracing::warn!(%error, "could not ask the broker for answers to key requests"),
+        }
     }
 
     /// Hands out what there is room for, and lets the broker know what is done.
@@ -318,6 +407,7 @@ impl Task {
             LinkEvent::Down { reason } => self.session.tell(Event::Disconnected { reason }),
             LinkEvent::Up { session_present } => {
                 self.session.tell(Event::Reconnected { session_present });
+                self.subscribe_answers();
                 // Also where the broker has the session: it may have dropped a filter that is not permitted any more, and
                 // only the answer to a subscription tells.
                 self.subscribe(self.filters.iter().cloned().collect(), None);

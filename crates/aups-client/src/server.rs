@@ -1,7 +1,7 @@
 //! HTTP to the realm's server: bounded answers, no redirects, one error that says who is at fault.
 
 use aups_core::Problem;
-use aups_envelope::key_request::KEY_RESPONSE_BYTES_MAX;
+use aups_envelope::{b64, key_request::KEY_RESPONSE_BYTES_MAX, sha256};
 use reqwest::{Client, RequestBuilder, StatusCode, Url, header, redirect};
 use std::time::Duration;
 use thiserror::Error;
@@ -36,6 +36,21 @@ pub enum ServerError {
         /// Where.
         url: String,
     },
+    /// Nobody answers over MQTT.
+    #[error(
+        "no answer to a key request came on {topic}: see that the server is connected to the broker, and may read and \
+             publish below aups/ there"
+    )]
+    Silent {
+        /// Where answers come.
+        topic: String,
+    },
+    /// The broker does not let the reader have answers.
+    #[error("the broker refuses {topic}, where keys come: let the reader subscribe it, or ask for keys over HTTP")]
+    NoAnswersHere {
+        /// Where answers would come.
+        topic: String,
+    },
     /// The server refuses, and says why.
     #[error("{url} answers {status}: {detail}")]
     Refused {
@@ -58,6 +73,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// A refusal that came over MQTT, if it is of this request. Its body says what HTTP says outside of it.
+    pub(crate) fn of_message(topic: String, body: &[u8], request: &str) -> Option<Self> {
+        let problem: Problem = serde_json::from_slice(body).ok()?;
+        if problem.further.get("rh")?.as_str()? != b64::encode(&sha256(&[request.as_bytes()])) {
+            return None;
+        }
+        let retry_after =
+            problem.further.get("retryAfter").and_then(serde_json::Value::as_u64).map(Duration::from_secs);
+        Some(Self { url: topic, status: problem.status, retry_after, body: body.to_vec() })
+    }
+
     /// The problem that the server tells, if the body is one.
     pub(crate) fn problem(&self) -> Option<Problem> {
         serde_json::from_slice(&self.body).ok()

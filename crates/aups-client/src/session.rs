@@ -122,6 +122,8 @@ struct Asking {
     keys: BTreeSet<KeyId>,
     publishers: BTreeSet<PublisherSlot>,
     since: Duration,
+    /// Whether the application knows that somebody answers in the NOS's name.
+    told_of_forgery: bool,
 }
 
 /// What became of a message.
@@ -195,14 +197,19 @@ impl Session {
     /// The answer to the request under way, or why there is none.
     pub(crate) fn on_answer(&mut self, answer: Result<Answer, ServerError>, now: Now) {
         let Some(asking) = self.asking.take() else { return };
-        match self.read_answer(&asking, answer, now) {
+        let read = self.read_answer(&asking, answer, now);
+        self.conclude(&asking, read, now);
+    }
+
+    fn conclude(&mut self, asking: &Asking, read: Result<OpenedResponse, Failure>, now: Now) {
+        match read {
             Ok(response) if self.skew.is_too_far() => {
                 // Fail closed: neither the times in the messages nor those of the keys can be judged. Ask again later.
                 drop(response);
                 self.ask_from = now.mono + self.backoff.next_wait();
             }
             Ok(response) => {
-                self.take(&asking, response, now);
+                self.take(asking, response, now);
                 self.backoff.reset();
                 self.open_what_waits(now);
             }
@@ -213,6 +220,40 @@ impl Session {
                 self.tell(Event::KeysUnavailable { reason: failure.reason, retry_in });
             }
         }
+    }
+
+    /// A message came where answers come. Whether it was the answer to the request under way; whatever else it was is ignored,
+    /// for whoever may publish there must not be able to end the waiting for the right one.
+    pub(crate) fn on_answer_message(&mut self, topic: &str, body: &[u8], now: Now) -> bool {
+        let Some(asking) = self.asking.take() else { return false };
+        let wrong = if body.starts_with(b"{") {
+            match Answer::of_message(topic.into(), body, &asking.request) {
+                Some(refusal) => {
+                    let read = self.read_answer(&asking, Ok(refusal), now);
+                    self.conclude(&asking, read, now);
+                    return true;
+                }
+                None => None,
+            }
+        } else {
+            match self.open_response(&asking, body, now) {
+                Ok(response) => {
+                    self.measure(&asking, response.now, now);
+                    self.conclude(&asking, Ok(response), now);
+                    return true;
+                }
+                // Of another session of the same reader, or of a request that is not waited for any more.
+                Err(KeyResponseError::OtherRequest) => None,
+                Err(error) => Some(chain(&error)),
+            }
+        };
+        let asking = self.asking.insert(asking);
+        if let Some(reason) = wrong
+            && !std::mem::replace(&mut asking.told_of_forgery, true)
+        {
+            self.tell(Event::AnswerRejected { reason });
+        }
+        false
     }
 
     /// The next key request to post, if one is due and none is under way.
@@ -236,7 +277,8 @@ impl Session {
         let request = request.sign(&reader.signing_key);
         let publishers = self.hold.publishers().collect();
         self.ask_from = now.mono + REQUEST_INTERVAL_MIN;
-        self.asking = Some(Asking { request: request.clone(), keys, publishers, since: now.mono });
+        self.asking =
+            Some(Asking { request: request.clone(), keys, publishers, since: now.mono, told_of_forgery: false });
         Some(request)
     }
 
@@ -353,7 +395,6 @@ impl Session {
         now: Now,
     ) -> Result<OpenedResponse, Failure> {
         let answer = answer.map_err(|error| Failure { reason: chain(&error), retry_after: None })?;
-        let round_trip = now.mono.saturating_sub(asking.since);
         let (server_time, response) = match answer.status {
             // 403 is the same answer with every key denied (DESIGN section 7).
             200 | 403 => {
@@ -371,10 +412,17 @@ impl Session {
                 (server_time, Err(failure))
             }
         };
-        if let Some(ahead_ms) = server_time.and_then(|server| self.skew.measure(now.wall, round_trip, server)) {
-            self.tell(Event::ClockSkew { ahead_ms, too_far: self.skew.is_too_far() });
+        if let Some(server_time) = server_time {
+            self.measure(asking, server_time, now);
         }
         response
+    }
+
+    fn measure(&mut self, asking: &Asking, server_time: UnixMillis, now: Now) {
+        let round_trip = now.mono.saturating_sub(asking.since);
+        if let Some(ahead_ms) = self.skew.measure(now.wall, round_trip, server_time) {
+            self.tell(Event::ClockSkew { ahead_ms, too_far: self.skew.is_too_far() });
+        }
     }
 
     fn open_response(&self, asking: &Asking, body: &[u8], now: Now) -> Result<OpenedResponse, KeyResponseError> {

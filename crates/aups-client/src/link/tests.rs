@@ -9,6 +9,7 @@ fn settings(url: &str) -> LinkSettings<'_> {
         keep_alive: Duration::from_secs(30),
         session_expiry: Duration::from_hours(1),
         receive_max: NonZeroU16::MIN,
+        answers_on: "aups/ks/alice",
     }
 }
 

@@ -570,3 +570,87 @@ fn an_application_that_sleeps_costs_bounded_memory() {
     bench.publish("a/t", 1);
     assert!(bench.told()[0].starts_with("a/t gap "), "what was dropped shows");
 }
+
+/// Over MQTT, where others may be able to publish as well.
+mod answers_over_mqtt {
+    use super::*;
+    use aups_envelope::{b64, sha256};
+
+    const ON: &str = "aups/ks/alice";
+
+    fn realm_answers(bench: &Bench, request: &str) -> Vec<u8> {
+        let reader = &bench.reader.file;
+        let (verifying_key, kem) = (reader.signing_key.public(), reader.kem.public());
+        bench.realm.answer((&verifying_key, &kem), request, bench.now.wall).1.into_bytes()
+    }
+
+    fn problem(request: &str, status: u16, more: &str) -> Vec<u8> {
+        let rh = b64::encode(&sha256(&[request.as_bytes()]));
+        format!(r#"{{"type":"t","title":"t","status":{status},"detail":"not now","rh":"{rh}"{more}}}"#).into_bytes()
+    }
+
+    /// A message waits, and a request is under way.
+    fn waiting() -> (Bench, String) {
+        let mut bench = Bench::new();
+        bench.publish("data/a", 1);
+        let request = bench.ask().expect("a request");
+        (bench, request)
+    }
+
+    #[test]
+    fn the_answer_is_taken_once() {
+        let (mut bench, request) = waiting();
+        let body = realm_answers(&bench, &request);
+        assert!(bench.session.on_answer_message(ON, &body, bench.now));
+        assert_eq!(bench.told(), ["data/a 0 fresh"]);
+        assert!(!bench.session.on_answer_message(ON, &body, bench.now), "nobody waits for it any more");
+        assert!(bench.told().is_empty());
+    }
+
+    #[test]
+    fn what_poses_as_the_answer_is_told_once_and_the_right_one_is_waited_for() {
+        let (mut bench, request) = waiting();
+        let right = realm_answers(&bench, &request);
+        let mut altered = right.clone();
+        let last = altered.len() - 2;
+        altered[last] = if altered[last] == b'A' { b'B' } else { b'A' };
+        // Another realm that knows alice's public keys and saw her request.
+        let mut foreign = Realm::new();
+        foreign.forge();
+        let reader = &bench.reader.file;
+        let keys = (reader.signing_key.public(), reader.kem.public());
+        let forged = foreign.answer((&keys.0, &keys.1), &request, bench.now.wall).1.into_bytes();
+        for wrong in [altered, forged, b"junk".to_vec(), right[..right.len() / 2].to_vec(), Vec::new()] {
+            assert!(!bench.session.on_answer_message(ON, &wrong, bench.now));
+        }
+        let told = bench.told();
+        assert!(matches!(&told[..], [one] if one.starts_with("AnswerRejected")), "{told:?}");
+        assert!(bench.session.on_answer_message(ON, &right, bench.now));
+        assert_eq!(bench.told(), ["data/a 0 fresh"]);
+    }
+
+    #[test]
+    fn answers_and_refusals_of_other_requests_are_ignored() {
+        let (mut bench, old) = waiting();
+        let old_answer = realm_answers(&bench, &old);
+        bench.session.on_answer(Ok(answer(503, "")), bench.now);
+        bench.told();
+        bench.pass(LATER);
+        let request = bench.ask().expect("asks again");
+        for of_another in [old_answer, problem(&old, 503, ""), br#"{"status":401}"#.to_vec(), b"{".to_vec()] {
+            assert!(!bench.session.on_answer_message(ON, &of_another, bench.now));
+        }
+        assert!(bench.told().is_empty());
+        bench.answer(&request);
+        assert_eq!(bench.told(), ["data/a 0 fresh"]);
+    }
+
+    #[test]
+    fn a_refusal_is_obeyed_with_its_pause() {
+        let (mut bench, request) = waiting();
+        assert!(bench.session.on_answer_message(ON, &problem(&request, 503, r#","retryAfter":20"#), bench.now));
+        assert!(bench.told()[0].starts_with("no keys: aups/ks/alice answers 503: not now"));
+        assert!(bench.wait() >= Some(20 * SECOND), "{:?}", bench.wait());
+        assert_eq!(bench.ask(), None);
+    }
+}

@@ -7,7 +7,9 @@ use super::{
     stop::Stop,
     terminal::{Paint, Stream},
 };
-use aups_client::{Event, FilterRefused, Identity, Minimum, Reader, ReaderOptions, SubscribeError, may_subscribe};
+use aups_client::{
+    Event, FilterRefused, Identity, KeysOver, Minimum, Reader, ReaderOptions, SubscribeError, may_subscribe,
+};
 use aups_core::Filter;
 use clap::Args;
 use shown::Shown;
@@ -42,12 +44,16 @@ pub(crate) struct Sub {
     /// Only items whose score reaches a minimum, as in quality.accuracy=0.8 (repeatable)
     #[arg(long, value_name = "SCORE=MIN")]
     min: Vec<Minimum>,
+    /// How to ask for keys: over http, over mqtt alone, or either: http, and mqtt while the server is out of reach
+    #[arg(long, value_name = "WAY", default_value = "either")]
+    keys: KeysOver,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   aups sub --as alice.json 'data/#'
   aups sub --as alice.json 'data/+/temperature' --min quality.accuracy=0.8
+  aups sub --as alice.json 'data/#' --keys mqtt
   aups sub --as alice.json 'data/#' --json --count 10 --timeout 60 | jq .item";
 
 /// What has come so far.
@@ -73,8 +79,7 @@ impl Sub {
     async fn read(&self, tally: &mut Tally) -> Result<(), Failure> {
         let identity = Identity::load(&self.identity)?;
         let sub = identity.sub().clone();
-        let mut reader =
-            Reader::connect(identity, ReaderOptions { min: self.min.clone(), ..ReaderOptions::default() }).await?;
+        let mut reader = Reader::connect(identity, self.options()).await?;
         let mut shown = Shown::new(self.json, Paint::of(Stream::Stdout), Paint::of(Stream::Stderr));
         match reader.subscribe(&self.filters.iter().map(Filter::as_str).collect::<Vec<_>>()).await {
             Ok(()) => {}
@@ -104,6 +109,10 @@ impl Sub {
             }
         }
         Err(Failure::failed("the reader ended"))
+    }
+
+    fn options(&self) -> ReaderOptions {
+        ReaderOptions { min: self.min.clone(), keys_over: self.keys, ..ReaderOptions::default() }
     }
 
     /// The broker says no more than that it refuses; the server knows why.

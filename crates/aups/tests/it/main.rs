@@ -12,6 +12,7 @@ mod nothing_lost;
 mod other_broker;
 mod policies;
 mod program;
+mod readers;
 mod retroactive;
 mod revocation;
 mod southbound;

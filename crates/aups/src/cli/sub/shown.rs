@@ -146,6 +146,9 @@ impl<'a> Notice<'a> {
             Event::KeysUnavailable { reason, retry_in } => {
                 because("keysUnavailable", format!("{reason}; asking again in {} s", retry_in.as_secs_f64()))
             }
+            Event::AnswerRejected { reason } => {
+                because("answerRejected", format!("what came as the answer to a key request: {reason}"))
+            }
             Event::ClockSkew { ahead_ms, too_far } => {
                 let wait = if *too_far { ": messages wait until it is set" } else { "" };
                 because("clockSkew", format!("this machine's clock is {ahead_ms} ms ahead of the server's{wait}"))
