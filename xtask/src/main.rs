@@ -3,6 +3,7 @@
 mod bench;
 mod command;
 mod deny;
+mod fuzz;
 mod layers;
 mod links;
 mod packages;
@@ -22,6 +23,7 @@ commands:
   layers            only the rules on what a crate may depend on (ARCHITECTURE.md)
   vectors           writes testvectors/ again from the code
   vectors --check   fails if that changes anything
+  fuzz [TARGET…]    feeds what reads foreign bytes with libFuzzer, each target for --seconds N (60); all, if none is named
   bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
                     (--rounds N, --seconds S; figures go to bench/results/)
   help              this text
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["layers"] => layers::run().and_then(|()| deny::run()),
         ["vectors"] => vectors::write(),
         ["vectors", "--check"] => vectors::check(),
+        ["fuzz", options @ ..] if !options.contains(&"--help") => fuzz::run(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
             println!("{USAGE}");
