@@ -3,7 +3,6 @@
 //! One list for two drivers: libFuzzer (`cargo xtask fuzz`, `libfuzzer/`) and seeded mutations in every test run
 //! (`tests/seeded.rs`). A target that finds something wrong panics.
 #![warn(missing_docs)]
-#![expect(clippy::missing_panics_doc, reason = "to panic is how a target says that it found something")]
 #![expect(clippy::expect_used, reason = "what a target makes itself must be as it made it")]
 
 mod fixture;

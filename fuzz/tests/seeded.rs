@@ -10,7 +10,7 @@ const MUTATIONS: u32 = 2_000;
 /// Changes of one mutation, at most.
 const CHANGES_MAX: u64 = 4;
 
-/// SplitMix64: of which numbers the mutations are made is no secret, but must be the same in every run.
+/// `SplitMix64`: of which numbers the mutations are made is no secret, but must be the same in every run.
 struct Numbers(u64);
 
 impl Numbers {

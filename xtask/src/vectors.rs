@@ -28,14 +28,20 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// What is in `testvectors/`, by name.
+/// What is in `testvectors/`, by path.
 fn files() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let folder = command::root().join("testvectors");
-    let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    let paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    paths
-        .into_iter()
-        .filter(|path| path.is_file())
-        .map(|path| Ok((path.file_name().map(PathBuf::from).unwrap_or_default(), fs::read(path)?)))
-        .collect()
+    let mut files = BTreeMap::new();
+    let mut folders = vec![command::root().join("testvectors")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = fs::read(&path)?;
+                files.insert(path, bytes);
+            }
+        }
+    }
+    Ok(files)
 }

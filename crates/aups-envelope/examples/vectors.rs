@@ -13,6 +13,8 @@
 
 #[path = "../tests/vectors/form.rs"]
 mod form;
+#[path = "../tests/vectors/testkit.rs"]
+mod testkit;
 
 use aups_core::{
     Bump, Epoch, Flags, NosId, Obligations, PublisherSlot, RealmId, ScopeId, ScopeTag, Session, Suite, UnixMillis,
@@ -37,6 +39,7 @@ const NBF: u64 = 1_767_225_600_000;
 const LIFE_MS: u64 = 300_000;
 const HISTORY_MS: u64 = 604_800_000;
 const NOW: u64 = NBF + 100_000;
+const DEC: u64 = NBF + LIFE_MS + HISTORY_MS;
 const DAY_MS: u64 = 86_400_000;
 const SKEW_MS: u64 = 30_000;
 const TOPIC: &str = "data/sensor1/temperature";
@@ -62,9 +65,28 @@ fn main() -> Outcome {
 
 fn write<C: Serialize>(name: &str, description: &str, cases: Vec<C>) -> Outcome {
     assert!(form::FILES.contains(&name), "{name} is not in the list of files");
-    let mut json = serde_json::to_string_pretty(&File { description: description.into(), cases })?;
+    let file = File { description: description.into(), cases };
+    let mut json = serde_json::to_string_pretty(&file)?;
     json.push('\n');
-    Ok(fs::write(form::path(name), json)?)
+    fs::write(form::path(name), json)?;
+    write_testkit(name, &file.cases.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Writes the cases of a part, and nothing else, into its folder.
+fn write_testkit(part: &str, cases: &[Value]) -> Outcome {
+    let folder = testkit::folder(part);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    for case in cases {
+        let file = folder.join(testkit::file_name(case));
+        if file.exists() {
+            return Err(format!("two cases would be {}", file.display()).into());
+        }
+        fs::write(file, testkit::to_text(case)?)?;
+    }
+    Ok(())
 }
 
 /// A fixed secret that is called something.
@@ -421,6 +443,31 @@ fn messages_refused() -> Outcome {
             cases.push(json(&format!("byte {at} changed, json"), &spell(&flipped), error));
         }
     }
+    for suite in [Suite::ChaCha20Poly1305, Suite::AsconAead128] {
+        let entry = entry(suite, Flags::NONE);
+        let good = seal(&entry, &plaintext(&item(1)));
+        for (at, byte) in good.iter().enumerate().filter(|(at, _)| *at < 57 || *at >= good.len() - 16) {
+            let mut flipped = good.clone();
+            *flipped.get_mut(at).unwrap() = byte ^ 1;
+            let error = match at {
+                0 => "UnknownVersion",
+                1 => "SuiteMismatch",
+                2 => "TooShort",
+                4..8 => "UnknownPublisher",
+                22..25 => "OutsideValidity",
+                32..56 => "UnknownKey",
+                _ => "BadTag",
+            };
+            let name = format!("{suite}, byte {at} changed");
+            let payload = if at % 2 == 0 { Payload::Binary(hex(&flipped)) } else { Payload::Text(spell(&flipped)) };
+            cases.push(Refused { holdings: holdings(&[&entry]), ..case(&name, payload, error) });
+        }
+        cases.push(Refused {
+            holdings: holdings(&[&entry]),
+            topic: "data/sensor2/temperature".into(),
+            ..binary(&format!("{suite}, moved to another topic"), &good, "BadTag")
+        });
+    }
     for (name, at, byte, error) in [
         ("version 0", 0, 0, "UnknownVersion"),
         ("version 2", 0, 2, "UnknownVersion"),
@@ -642,6 +689,16 @@ fn acceptance() -> Outcome {
         holdings: holdings(&[&entry, &next]),
         steps,
     };
+    let loose = |ts: u64| {
+        let mut loose = plain();
+        (loose.terms.nbf, loose.terms.exp) = (UnixMillis(0), UnixMillis(u64::MAX));
+        Payload::Binary(hex(&seal(&loose, &Plaintext { ts: UnixMillis(ts), ..plaintext(&item(1)) })))
+    };
+    let at = |payload: &Payload, now: u64, verdict: &str| Step { now, ..step(payload, verdict, 0) };
+    let bumped = |name: &str, from: u64, verdict: &str| Sequence {
+        holdings: holdings(&[&entry, &entry_of(Suite::Aes256Gcm, Flags::NONE, 9, 1, from)]),
+        ..sequence(name, vec![step(&sealed(1, 0, NOW), verdict, 0)])
+    };
     let (zero, one, four) = (sealed(1, 0, NOW), sealed(2, 1, NOW), sealed(5, 4, NOW));
     let text = Payload::Text(spell(&seal(&entry, &plaintext(&item(1)))));
     let (far, edge) = (sealed(3, 1_025, NOW), sealed(4, 2, NOW));
@@ -698,6 +755,52 @@ fn acceptance() -> Outcome {
         sequence(
             "a message that was changed is not remembered",
             vec![step(&zero, "Fresh", 0), step(&altered(&one), "BadTag", 0), step(&one, "Fresh", 0)],
+        ),
+        sequence("sealed as early as the skew allows", vec![step(&loose(NBF - SKEW_MS), "Late", 0)]),
+        sequence("sealed a millisecond earlier", vec![step(&loose(NBF - SKEW_MS - 1), "OutsideValidity", 0)]),
+        sequence(
+            "sealed as late as the skew allows",
+            vec![at(&loose(NBF + LIFE_MS + SKEW_MS), NBF + LIFE_MS, "Fresh")],
+        ),
+        sequence(
+            "sealed a millisecond later",
+            vec![at(&loose(NBF + LIFE_MS + SKEW_MS + 1), NBF + LIFE_MS, "OutsideValidity")],
+        ),
+        sequence(
+            "opened at the last instant, and a millisecond later",
+            vec![at(&zero, DEC, "Late"), at(&one, DEC + 1, "TooOld")],
+        ),
+        sequence(
+            "a clock ahead of the reader's by as much as a fresh message may be, and by more",
+            vec![at(&zero, NOW - 60_000, "Fresh"), at(&one, NOW - 60_001, "Late")],
+        ),
+        bumped("revoked, but sealed before, the skew included", NOW + 1 - SKEW_MS, "Fresh"),
+        bumped("sealed when it was revoked, the skew included", NOW - SKEW_MS, "Superseded"),
+        Sequence {
+            holdings: holdings(&[&entry, &entry_of(Suite::Aes256Gcm, Flags::NONE, 10, 1, NOW - SKEW_MS)]),
+            ..sequence("a bump of the next epoch revokes, too", vec![step(&zero, "Superseded", 0)])
+        },
+        Sequence {
+            holdings: Holdings { publishers: vec![publisher(PUBLISHER, NOW - SKEW_MS)], ..holdings(&[&entry]) },
+            ..sequence("the certificate ends now, the skew included", vec![step(&zero, "Fresh", 0)])
+        },
+        sequence(
+            "the last of the window, twice",
+            vec![
+                step(&sealed(6, 1_023, NOW), "Fresh", 0),
+                step(&zero, "Late", 0),
+                step(&zero, "Duplicate", 0),
+                step(&sealed(7, 1_024, NOW), "Fresh", 0),
+                step(&zero, "Stale", 0),
+            ],
+        ),
+        sequence(
+            "the last topic seq there is",
+            vec![
+                step(&zero, "Fresh", 0),
+                step(&sealed(8, u32::MAX, NOW), "Fresh", u32::MAX - 1),
+                step(&one, "Stale", 0),
+            ],
         ),
         sequence("retained and old", vec![retained(&sealed(1, 0, NBF), "Retained"), step(&one, "Fresh", 0)]),
     ];

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod form;
+mod testkit;
 
 use aups_core::{Bump, Epoch, Flags, KeyId, Obligations, PublisherSlot, ScopeTag, Session, Suite, UnixMillis};
 use aups_envelope::{
@@ -113,6 +114,48 @@ fn vectors_that_must_fail_outnumber_those_that_must_not() {
     }
     assert!(bad > good, "{good} good, {bad} bad");
     assert!(good + bad >= 300, "{good} good, {bad} bad");
+}
+
+/// Reads a file of the test kit.
+fn case_from_text(text: &str) -> serde_json::Value {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut members = serde_json::Map::new();
+    for line in head.lines() {
+        let (name, value) = line.split_once(": ").unwrap();
+        match name {
+            "expect" => {}
+            "reason" => drop(members.insert("name".into(), value.into())),
+            "body" => {
+                let (name, body) = match value.split_once('.') {
+                    Some((name, kind)) => (name, serde_json::json!({ kind: body })),
+                    None => (value, body.into()),
+                };
+                members.insert(name.into(), body);
+            }
+            name => drop(members.insert(name.into(), serde_json::from_str(value).unwrap())),
+        }
+    }
+    members.into()
+}
+
+#[test]
+fn the_test_kit_holds_the_same_cases_one_per_file_with_outcome_and_reason() {
+    let mut files = 0;
+    for part in FILES {
+        let file: File<serde_json::Value> = File::read(part).unwrap();
+        let found = fs::read_dir(testkit::folder(part)).unwrap().count();
+        assert_eq!(found, file.cases.len(), "{part}: as many files as cases");
+        for case in &file.cases {
+            let path = testkit::folder(part).join(testkit::file_name(case));
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(case_from_text(&text), *case, "{}", path.display());
+            assert_eq!(text, testkit::to_text(case).unwrap(), "{}", path.display());
+            let (name, expected) = (case["name"].as_str().unwrap(), testkit::expected(case));
+            assert!(text.starts_with(&format!("expect: {expected}\nreason: {name}\n")), "{}", path.display());
+        }
+        files += found;
+    }
+    assert!(files >= 300, "{files} files");
 }
 
 #[test]
