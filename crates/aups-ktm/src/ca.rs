@@ -103,7 +103,7 @@ impl Ca {
         &self.pem
     }
 
-    /// What an admission token names it by: SHA-256 of its public key (SubjectPublicKeyInfo).
+    /// What an admission token names it by: SHA-256 of its public key (`SubjectPublicKeyInfo`).
     pub fn fingerprint(&self) -> Result<[u8; 32], KtmError> {
         public_key_hash(&self.certificate).ok_or_else(|| KtmError::Altered { key: KEY.to_owned() })
     }
@@ -233,7 +233,7 @@ impl PublicKeyData for NosPublicKey {
     }
 }
 
-/// SHA-256 of a certificate's public key (SubjectPublicKeyInfo). `None`: it is no certificate.
+/// SHA-256 of a certificate's public key (`SubjectPublicKeyInfo`). `None`: it is no certificate.
 pub(crate) fn public_key_hash(certificate: &CertificateDer<'_>) -> Option<[u8; 32]> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     Some(sha256(&[&parsed.subject_public_key_info()]))

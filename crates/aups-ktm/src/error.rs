@@ -92,6 +92,27 @@ pub enum KtmError {
     /// A TLS certificate could not be made: our fault, or that of whoever sent the public key.
     #[error("a certificate cannot be made")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The KTM runs elsewhere and did not answer, or not in a way that we understand. Try again.
+    #[error("the KTM cannot be asked: {why}")]
+    Away {
+        /// What went wrong.
+        why: String,
+    },
+    /// This NOS has no lease: it has not heard from the KTM for too long, or does not keep up. It goes on by itself when it
+    /// does again.
+    #[error("this NOS holds no lease of the KTM: nothing is sealed and no key is served until it does")]
+    NoLease,
+    /// The clock of this NOS is wrong, or that of the KTM.
+    #[error(
+        "the clocks of this NOS and of the KTM differ by {skew_ms} ms: set them; nothing is sealed and no key is served until then"
+    )]
+    Skew {
+        /// How far this NOS's wall clock is ahead, in milliseconds.
+        skew_ms: i64,
+    },
+    /// The KTM does not know this NOS, or no longer.
+    #[error("the KTM has not admitted this NOS, or has removed it: admit it anew")]
+    NotAdmitted,
     /// A task of ours ended before it answered: the program is stopping.
     #[error("the KTM is stopping")]
     Stopping,

@@ -6,7 +6,7 @@ use crate::{
     error::KtmError,
     publisher::Publishers,
     realm::Realm,
-    records::Records,
+    records::{RACES_MAX, Records},
     root::{self, Roots},
     scope::{Scope, following},
     scopes::{Changing, SCOPES_MAX, Scopes},
@@ -211,6 +211,48 @@ impl Ktm {
     /// Every scope there is, with what it says.
     pub fn scopes(&self) -> Vec<Arc<ScopeSpec>> {
         self.core.scopes.all().iter().map(|scope| Arc::clone(&scope.spec)).collect()
+    }
+
+    /// As [`sealing_keys`](Self::sealing_keys), with the revision of the record that they come from.
+    pub(crate) async fn sealing_keys_as_of(&self, id: &ScopeId) -> Result<(SealingKeys, Revision), KtmError> {
+        let revision = || self.core.scopes.get(id).map(|scope| scope.revision());
+        for _ in 0..RACES_MAX {
+            let before = revision();
+            let keys = self.sealing_keys(id).await?;
+            // Else the record was changed meanwhile, and the keys may be from before or after.
+            if let Some(revision) = revision().filter(|revision| Some(*revision) == before) {
+                return Ok((keys, revision));
+            }
+        }
+        Err(KtmError::Contended { key: crate::scope::key(id) })
+    }
+
+    /// As [`resolve`](KeysTopicsManager::resolve), with the revision of the record that the key comes from.
+    pub(crate) async fn resolve_as_of(&self, key_id: &KeyId) -> Result<Option<(Resolved, Revision)>, KtmError> {
+        let revision = || self.core.scopes.revision_of_tag(key_id.scope_tag());
+        for _ in 0..RACES_MAX {
+            let before = revision();
+            let Some(resolved) = self.resolve(key_id).await? else { return Ok(None) };
+            if let Some(revision) = revision().filter(|revision| Some(*revision) == before) {
+                return Ok(Some((resolved, revision)));
+            }
+        }
+        Err(KtmError::Contended { key: format!("ktm/tag/{}", key_id.scope_tag()) })
+    }
+
+    /// The revision of the record of a scope that is there.
+    pub(crate) fn revision_of(&self, id: &ScopeId) -> Option<Revision> {
+        self.core.scopes.get(id).map(|scope| scope.revision())
+    }
+
+    /// The tag and the bump of every scope, with every change that the store was seen to have before.
+    pub(crate) async fn scope_states(&self) -> Vec<(ScopeId, ScopeTag, Bump)> {
+        let _changes_that_are_under_way = self.core.scopes.hold().await;
+        self.core.scopes.all().iter().map(|scope| (scope.spec.id, scope.tag, scope.bumps.highest())).collect()
+    }
+
+    pub(crate) fn listed_publishers(&self) -> &Publishers {
+        &self.core.publishers
     }
 
     /// The paper's table, for people: the newest keys of every scope, and those of destroyed scopes.

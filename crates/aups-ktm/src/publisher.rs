@@ -8,12 +8,15 @@ use crate::{
 };
 use aups_core::{NosId, PublisherSlot, UnixMillis};
 use aups_envelope::{Certificate, VerifyingKey};
-use aups_store::{Change, Expect};
+use aups_store::{Change, Expect, Revision};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     str::FromStr as _,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::Mutex;
@@ -27,8 +30,8 @@ pub const CERTIFICATE_LIFE: Duration = Duration::from_hours(24);
 /// How old a certificate is when it is replaced.
 const CERTIFICATE_RENEWED_AFTER: Duration = Duration::from_hours(12);
 
-const PREFIX: &str = "ktm/publisher/";
-const SLOTS: &str = "ktm/slots";
+pub(crate) const PREFIX: &str = "ktm/publisher/";
+pub(crate) const SLOTS: &str = "ktm/slots";
 
 fn key(nos: &NosId) -> String {
     format!("{PREFIX}{nos}")
@@ -55,6 +58,8 @@ pub(crate) struct Publishers {
     records: Records,
     realm: Arc<Realm>,
     listed: RwLock<BTreeMap<NosId, Listed>>,
+    /// The newest transaction that changed one of them, as far as we know.
+    revision: AtomicU64,
     beginning: Mutex<()>,
 }
 
@@ -81,11 +86,14 @@ impl Listed {
 impl Publishers {
     pub(crate) async fn load(records: Records, realm: Arc<Realm>) -> Result<Self, KtmError> {
         let mut listed = BTreeMap::new();
-        for (key, record, _) in records.list::<PublisherRecord>(PREFIX).await? {
+        let mut newest = 0;
+        for (key, record, revision) in records.list::<PublisherRecord>(PREFIX).await? {
+            newest = newest.max(revision);
             let nos = key.strip_prefix(PREFIX).and_then(|name| NosId::from_str(name).ok());
             listed.insert(nos.ok_or(KtmError::Altered { key })?, Listed { record, certificate: None });
         }
-        Ok(Self { records, realm, listed: RwLock::new(listed), beginning: Mutex::default() })
+        let (listed, revision) = (RwLock::new(listed), AtomicU64::new(newest));
+        Ok(Self { records, realm, listed, revision, beginning: Mutex::default() })
     }
 
     /// Counts a start of a NOS; its first gives it the next free slot.
@@ -97,9 +105,10 @@ impl Publishers {
                 Some((before, revision)) => again(nos, before, signing_key, Expect::Revision(revision))?,
                 None => self.first(nos, signing_key).await?,
             };
-            if self.records.commit(changes).await?.is_some() {
+            if let Some(revision) = self.records.commit(changes).await? {
                 let listed = Listed { record, certificate: None };
                 self.listed.write().unwrap_or_else(PoisonError::into_inner).insert(nos.clone(), listed);
+                self.revision.fetch_max(revision, Ordering::SeqCst);
                 return Ok(Incarnation { publisher: record.slot, incarnation: record.incarnation });
             }
         }
@@ -135,6 +144,29 @@ impl Publishers {
             }
         }
         listed.values().filter_map(|publisher| publisher.good_certificate(now)).collect()
+    }
+
+    /// The newest transaction that [`certificates`](Self::certificates) takes account of.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision.load(Ordering::SeqCst)
+    }
+
+    /// The slot of a NOS, and how often it began.
+    pub(crate) fn get(&self, nos: &NosId) -> Option<Incarnation> {
+        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
+        let PublisherRecord { slot, incarnation, .. } = listed.get(nos)?.record;
+        Some(Incarnation { publisher: slot, incarnation })
+    }
+
+    /// The change that unlists a NOS: readers then drop what it publishes. Its slot is not given again.
+    pub(crate) fn removing(nos: &NosId) -> Change {
+        Change::delete(key(nos), Expect::Any)
+    }
+
+    /// To be called when that change was made.
+    pub(crate) fn removed(&self, nos: &NosId, revision: Revision) {
+        self.listed.write().unwrap_or_else(PoisonError::into_inner).remove(nos);
+        self.revision.fetch_max(revision, Ordering::SeqCst);
     }
 
     fn issue(&self, nos: &NosId, record: &PublisherRecord, now: UnixMillis) -> Issued {

@@ -44,6 +44,11 @@ impl Records {
         Ok(self.store.list("").await?.0)
     }
 
+    /// A record that was read elsewhere.
+    pub(crate) fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, KtmError> {
+        read(key, value)
+    }
+
     /// Does all changes or none. `None`: somebody else was faster; read again.
     pub(crate) async fn commit(&self, changes: Vec<Change>) -> Result<Option<Revision>, KtmError> {
         match self.store.commit(changes).await {

@@ -38,6 +38,13 @@ pub(crate) struct ScopeRecord {
     used: UnixMillis,
 }
 
+impl ScopeRecord {
+    /// The bump that its keys are under from now on.
+    pub(crate) fn bump(&self) -> Bump {
+        self.bumps.highest()
+    }
+}
+
 /// A scope in memory: a snapshot of its record, the salt unwrapped. A change of the record makes another.
 #[derive(Debug)]
 pub(crate) struct Scope {

@@ -100,8 +100,14 @@ impl Scopes {
         Some(Arc::clone(scope))
     }
 
-    fn get(&self, id: &ScopeId) -> Option<Arc<Scope>> {
+    pub(crate) fn get(&self, id: &ScopeId) -> Option<Arc<Scope>> {
         self.index.read().unwrap_or_else(PoisonError::into_inner).by_id.get(id).cloned()
+    }
+
+    /// The revision of the record of a tag's scope, as far as we know it.
+    pub(crate) fn revision_of_tag(&self, tag: ScopeTag) -> Option<Revision> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        Some(index.by_id.get(index.by_tag.get(&tag)?)?.revision())
     }
 
     /// Every scope that we know.

@@ -85,6 +85,15 @@ pub struct Resolved {
     pub next: Option<KeyEntry>,
 }
 
+impl Resolved {
+    /// A second copy. Named so that copies of secrets are seen.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let (spec, next) = (Arc::clone(&self.spec), self.next.as_ref().map(KeyEntry::duplicate));
+        Self { spec, key: self.key.duplicate(), next }
+    }
+}
+
 /// A row of the paper's KTM table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
