@@ -5,6 +5,7 @@
 //! A reader enrols ([`enrol`], [`identity`]) and asks for keys ([`key_request`]), or what it may read ([`bearer`]).
 //! Around them stand sealing to a reader ([`kem`]), keys at rest ([`wrap`]) and from passphrases ([`passphrase`]), signatures
 //! ([`sign`]) and secrets as types ([`secret`]).
+//! An audit trail is signed up to a line ([`checkpoint`]).
 //!
 //! The byte layouts and formulas are written down in `docs/protocol.md`, with vectors in `testvectors/`.
 //!
@@ -21,6 +22,7 @@ pub mod open;
 pub mod seal;
 
 pub mod bearer;
+pub mod checkpoint;
 pub mod enrol;
 pub mod identity;
 pub mod key_request;
@@ -45,6 +47,7 @@ mod subkey;
 mod fixture;
 
 pub use certificate::{Certificate, CertificateError};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use hash::{constant_time_eq, random, sha256};
 pub use jws::JwsError;
 pub use key::{KeyEntry, KeyEntryError, KeyTerms};

@@ -3,7 +3,7 @@
 mod admin;
 mod admin_tokens;
 mod administration;
-mod audit;
+pub(crate) mod audit;
 mod data_path;
 mod digest;
 mod enrolment;

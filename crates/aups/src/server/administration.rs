@@ -2,7 +2,7 @@
 
 use super::{
     admin::{self, Admin, AppBearers, Sessions, SourcesAdmin},
-    audit::Event,
+    audit::{Event, Signer},
     enrolment::{self, Enrolment},
     policies::Policies,
     process::Process,
@@ -43,6 +43,7 @@ impl Administration {
         let (store, clock) = (&process.store, &process.clock);
         let ktm = Ktm::open(Arc::clone(store), keyring, Arc::clone(clock), KtmSettings::default()).await?;
         let (realm, ktm) = (Arc::clone(ktm.realm()), Arc::new(ktm));
+        process.audit.sign_with(Signer::realm(Arc::clone(&realm)));
         let policies = Arc::new(Policies::open(realm.id(), Arc::clone(store), Arc::clone(clock)).await?);
         let residuals = Arc::new(Residuals::new(RESIDUALS_MAX));
         let registry =

@@ -49,8 +49,12 @@ impl Process {
         audit.record(Event::Started { version: env!("CARGO_PKG_VERSION").into() }).await?;
         let tokens = AdminTokens::open(dir.join("admin.token"), Arc::clone(&store), Arc::clone(&clock)).await?;
         let tokens = Arc::new(tokens);
-        let upkeep =
-            vec![metrics, tokio::spawn(Arc::clone(&audit).keep_tally()), tokio::spawn(Arc::clone(&tokens).keep_uses())];
+        let upkeep = vec![
+            metrics,
+            tokio::spawn(Arc::clone(&audit).keep_tally()),
+            tokio::spawn(Arc::clone(&audit).keep_signed()),
+            tokio::spawn(Arc::clone(&tokens).keep_uses()),
+        ];
         Ok(Self { dir: dir.to_owned(), clock, store, audit, tokens, upkeep })
     }
 

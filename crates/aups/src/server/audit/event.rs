@@ -94,6 +94,11 @@ pub(crate) enum Event {
         /// From where.
         address: IpAddr,
     },
+    /// What the realm signs of all lines before this one.
+    Checkpoint {
+        /// A JWS of type `aups-audit`.
+        signed: String,
+    },
     /// The server stops by itself; without this line, it was killed.
     Stopped,
 }

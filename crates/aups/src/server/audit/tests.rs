@@ -1,5 +1,5 @@
 use super::*;
-use aups_core::ManualClock;
+use aups_core::{ManualClock, UnixMillis};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
@@ -13,8 +13,8 @@ fn call(actor: Option<&str>, path: &str) -> Call {
 }
 
 async fn lines(audit: &Audit) -> Vec<Value> {
-    let lines = audit.lines(None, LINES_ASKED_MAX).await.unwrap();
-    lines.iter().map(|line| serde_json::from_str(line.get()).unwrap()).collect()
+    let found = audit.lines(None, LINES_ASKED_MAX, Filter::default()).await.unwrap();
+    found.lines.iter().map(|line| serde_json::from_str(line.get()).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn events_of_many_at_once_get_a_number_each() {
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=100).collect::<Vec<_>>());
     assert_eq!(lines(&audit).await.len(), 100);
-    let newest = audit.lines(None, 2).await.unwrap();
+    let newest = audit.lines(None, 2, Filter::default()).await.unwrap().lines;
     assert!(newest[1].get().starts_with(r#"{"number":100,"prev":""#), "{}", newest[1]);
 }
 
@@ -107,4 +107,52 @@ async fn a_trail_that_cannot_be_written_says_so_until_it_can() {
     std::fs::rename(&away, &trail).unwrap();
     assert_eq!(audit.record(Event::Stopped).await.unwrap(), 2);
     audit.check().unwrap();
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_over_all_that_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = open(&dir);
+    assert_eq!(audit.checkpoint().await.unwrap(), None, "nothing signs");
+    let key = aups_envelope::SigningKey::generate();
+    let realm_key = key.public();
+    audit.sign_with(Signer::key(key));
+    assert_eq!(audit.checkpoint().await.unwrap(), None, "nothing to sign");
+    audit.record_all(&[Event::Stopped, Event::Stopped]).await.unwrap();
+    audit.record(Event::Stopped).await.unwrap();
+    let signed = audit.checkpoint().await.unwrap().unwrap();
+    let checkpoint = aups_envelope::Checkpoint::verify(&signed, Some(&realm_key)).unwrap();
+    assert_eq!(checkpoint.number, audit.newest() - 1);
+    assert_eq!(audit.checkpoint().await.unwrap(), Some(signed), "nothing new");
+    let verdict = verify::folder(&dir.path().join("audit"), verify::Trusted::default(), |_| {}).unwrap();
+    assert!(verdict.ok && verdict.signed_through == checkpoint.number, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn lines_are_searched_in_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = open(&dir);
+    for actor in ["alice", "bob", "alice"] {
+        let call = Call::new(Some(actor), Ipv4Addr::LOCALHOST.into(), "POST", "/v1/users");
+        let note = Note::default();
+        note.add("sub", "carol");
+        audit.record(Event::Call { begun: 0, call, status: 201, changed: note.changed() }).await.unwrap();
+    }
+    let found = async |filter: Filter| {
+        let found = audit.lines(None, 10, filter).await.unwrap();
+        found
+            .lines
+            .iter()
+            .map(|line| serde_json::from_str::<Value>(line.get()).unwrap()["number"].clone())
+            .collect::<Vec<_>>()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(found(Filter { actor: text("alice"), ..Filter::default() }).await, [1, 3]);
+    assert_eq!(found(Filter { sub: text("carol"), ..Filter::default() }).await, [1, 2, 3]);
+    assert_eq!(found(Filter { sub: text("alice"), ..Filter::default() }).await, [0; 0], "an actor is no reader");
+    assert_eq!(found(Filter { event: text("begun, call"), ..Filter::default() }).await, [1, 2, 3]);
+    assert_eq!(found(Filter { since: Some(UnixMillis(5_001)), ..Filter::default() }).await, [0; 0]);
+    assert_eq!(found(Filter { until: Some(UnixMillis(5_000)), ..Filter::default() }).await, [0; 0]);
+    let at = Filter { since: Some(UnixMillis(5_000)), until: Some(UnixMillis(5_001)), ..Filter::default() };
+    assert_eq!(found(at).await, [1, 2, 3]);
 }

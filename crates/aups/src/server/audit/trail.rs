@@ -1,66 +1,39 @@
-//! The trail on disk: JSON lines in files that are named by the number of their first line. Each line has the SHA-256 of
-//! the line before, without its line feed, as `prev`; the first of all has zeros. The chain goes on from file to file.
+//! The trail on disk: JSON lines in files. Each line has the SHA-256 of the line before, without its line feed, as `prev`;
+//! the first of all has zeros. The chain goes on from file to file. Every so often a line is a checkpoint: what the realm
+//! signed of all lines before it.
 
-use super::Event;
+use super::{
+    Event,
+    chain::{Head, Link, Signer, Told},
+    files::{file_path, files, name},
+};
 use anyhow::{Context as _, bail};
 use aups_core::UnixMillis;
-use aups_envelope::{b64, sha256};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
-/// From this size on, a file gets no further line.
+/// From this size on, a file gets no further line but a checkpoint.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 /// What a kill or a power failure can tear is at most one group of lines.
-const TORN_BYTES_MAX: usize = 1 << 20;
-/// Digits of a file's name, so that names sort as numbers do.
-const NAME_DIGITS: usize = 12;
-const EXTENSION: &str = "jsonl";
+const TORN_BYTES_MAX: usize = 2 << 20;
+/// Most lines that are synced as one.
+pub(super) const GROUP_LINES_MAX: usize = 1_024;
+/// A group takes no further lines from so many bytes on.
+pub(super) const GROUP_BYTES_MAX: usize = 512 << 10;
+/// Lines that have no checkpoint after them: from so many on, the group that has the last gets one.
+pub(super) const CHECKPOINT_LINES_MAX: u64 = 1_000;
+/// How old the newest checkpoint is when lines get another one.
+pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_mins(1);
 
 /// Puts what was written to a file on the disk.
 pub(super) type Sync = Box<dyn Fn(&File) -> io::Result<()> + Send>;
-
-/// A line as it is written.
-#[derive(Serialize)]
-struct Line<'a> {
-    number: u64,
-    prev: &'a str,
-    at: UnixMillis,
-    #[serde(flatten)]
-    event: &'a Event,
-}
-
-/// What of a line its place in the chain is known by.
-#[derive(Deserialize)]
-struct Link {
-    number: u64,
-    prev: String,
-}
-
-/// Up to where the trail goes: the newest line's number and hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Head {
-    number: u64,
-    hash: [u8; 32],
-}
-
-impl Head {
-    /// Before the first line.
-    const NONE: Self = Self { number: 0, hash: [0; 32] };
-
-    /// With one more line, if it follows. What came before the oldest file that is kept is unknown.
-    fn followed_by(before: Option<Self>, line: &[u8]) -> Option<Self> {
-        let link: Link = serde_json::from_slice(line).ok()?;
-        let follows = before.is_none_or(|head| link.number == head.number + 1 && link.prev == b64::encode(&head.hash));
-        follows.then(|| Self { number: link.number, hash: sha256(&[line]) })
-    }
-}
 
 /// The end of the trail, where lines are added.
 pub(super) struct Trail {
@@ -72,8 +45,21 @@ pub(super) struct Trail {
     /// Whether something may be beyond.
     torn: bool,
     head: Head,
+    signer: Arc<OnceLock<Signer>>,
+    signed: Signed,
     file_bytes_max: u64,
     sync: Sync,
+}
+
+/// How far the trail is signed.
+#[derive(Debug, Clone, Default)]
+struct Signed {
+    /// The newest checkpoint.
+    newest: Option<String>,
+    /// Lines after it.
+    lines_since: u64,
+    /// When it was made, if that was in this run.
+    at: Option<UnixMillis>,
 }
 
 impl fmt::Debug for Trail {
@@ -85,19 +71,20 @@ impl fmt::Debug for Trail {
 impl Trail {
     /// Opens the trail in a directory, which is made if it is not there. What a kill left of a group of lines is cut off,
     /// and a line says so; damage that no kill explains is an error.
-    pub(super) fn open(dir: &Path, now: UnixMillis) -> anyhow::Result<Self> {
+    pub(super) fn open(dir: &Path, now: UnixMillis, signer: Arc<OnceLock<Signer>>) -> anyhow::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         check_private(dir, "700")?;
         let files = files(dir)?;
         let path = files.last().map_or_else(|| file_path(dir, 1), |(_, path)| path.clone());
-        let before = match files.as_slice() {
-            [] | [(1, _)] => Some(Head::NONE),
-            [_] => None,
-            [.., (_, previous), _] => walk(previous, None)?.head,
-        };
+        let mut before = Walked::default();
+        match files.as_slice() {
+            [] | [(1, _)] => before.head = Some(Head::NONE),
+            [_] => {}
+            [.., (_, previous), _] => before = walk(previous, before)?,
+        }
         let file = open_file(&path)?;
         check_private(&path, "600")?;
-        let Walked { head, whole, torn } = walk(&path, before)?;
+        let Walked { head, signed, whole, torn } = walk(&path, before)?;
         let Some(head) = head else {
             bail!("{} has no line and the files before it are missing: put them back", path.display());
         };
@@ -109,12 +96,14 @@ impl Trail {
             synced: whole,
             torn: torn > 0,
             head,
+            signer,
+            signed,
             file_bytes_max: FILE_BYTES_MAX,
             sync: Box::new(File::sync_data),
         };
         if torn > 0 {
-            let file = trail.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            trail.append(now, [&Event::Repaired { file, bytes: torn }].into_iter())?;
+            let file = name(&trail.path);
+            trail.append(now, &[Told::of(&Event::Repaired { file, bytes: torn })], false)?;
         }
         Ok(trail)
     }
@@ -124,9 +113,61 @@ impl Trail {
         self.head.number
     }
 
-    /// Adds a line for each event and gives the number of the first; all are on disk when this returns. If it fails, none
-    /// is in the trail, and it may be tried again.
-    pub(super) fn append<'a>(&mut self, at: UnixMillis, events: impl Iterator<Item = &'a Event>) -> io::Result<u64> {
+    /// The newest checkpoint.
+    pub(super) fn checkpoint(&self) -> Option<&str> {
+        self.signed.newest.as_deref()
+    }
+
+    /// Adds a line for each event and gives the number of the first; all are on disk when this returns. A checkpoint
+    /// follows if one is due, or if it is asked for and there is anything to sign. If it fails, none is in the trail, and it
+    /// may be tried again.
+    pub(super) fn append(&mut self, at: UnixMillis, events: &[Told], sign: bool) -> io::Result<u64> {
+        let first = self.head.number + 1;
+        let (mut head, mut signed) = (self.head, self.signed.clone());
+        let mut lines = String::new();
+        let mut add = |event: &Told, head: &mut Head| {
+            let line = event.line(*head, at);
+            *head = Head::after(head.number + 1, line.as_bytes());
+            lines.push_str(&line);
+            lines.push('\n');
+            lines.len() as u64
+        };
+        let mut bytes = 0;
+        for event in events {
+            bytes = add(event, &mut head);
+            signed.lines_since += 1;
+        }
+        let is_due = sign
+            || signed.lines_since >= CHECKPOINT_LINES_MAX
+            || signed.at.is_none_or(|signed_at| at.since(signed_at) >= CHECKPOINT_EVERY)
+            || self.room_left() <= bytes;
+        let is_due = is_due && signed.lines_since > 0;
+        if let Some(checkpoint) = is_due.then(|| self.signature(head, at)).flatten() {
+            add(&Told::of(&Event::Checkpoint { signed: checkpoint.clone() }), &mut head);
+            signed = Signed { newest: Some(checkpoint), lines_since: 0, at: Some(at) };
+        }
+        if !lines.is_empty() {
+            self.write(lines.as_bytes())?;
+        }
+        (self.head, self.signed) = (head, signed);
+        Ok(first)
+    }
+
+    /// A checkpoint over everything up to a line.
+    fn signature(&self, head: Head, at: UnixMillis) -> Option<String> {
+        self.signer.get()?.sign(head, at)
+    }
+
+    /// How much the file in which the next line will be may still take.
+    fn room_left(&self) -> u64 {
+        match self.file_bytes_max.saturating_sub(self.synced) {
+            0 => self.file_bytes_max,
+            left => left,
+        }
+    }
+
+    /// Puts lines on the disk.
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         self.check_place()?;
         if self.torn {
             self.file.set_len(self.synced)?;
@@ -135,23 +176,12 @@ impl Trail {
         if self.synced >= self.file_bytes_max {
             self.next_file()?;
         }
-        let mut head = self.head;
-        let mut lines = Vec::new();
-        for event in events {
-            let line = Line { number: head.number + 1, prev: &b64::encode(&head.hash), at, event };
-            let line = serde_json::to_vec(&line)?;
-            head = Head { number: head.number + 1, hash: sha256(&[&line]) };
-            lines.extend_from_slice(&line);
-            lines.push(b'\n');
-        }
         self.torn = true;
-        self.file.write_all(&lines)?;
+        self.file.write_all(lines)?;
         (self.sync)(&self.file)?;
         self.torn = false;
         self.synced += lines.len() as u64;
-        let first = self.head.number + 1;
-        self.head = head;
-        Ok(first)
+        Ok(())
     }
 
     /// Goes on in a new file.
@@ -178,45 +208,30 @@ impl Trail {
     }
 }
 
-/// The lines with numbers above `after` and up to `newest`, at most `limit`, as they are on disk.
-pub(super) fn lines(dir: &Path, after: u64, newest: u64, limit: usize) -> io::Result<Vec<Box<RawValue>>> {
-    let files = files(dir)?;
-    let from = files.iter().rposition(|(first, _)| *first <= after.saturating_add(1)).unwrap_or_default();
-    let mut found = Vec::new();
-    for (first, path) in files.get(from..).unwrap_or_default() {
-        if found.len() >= limit || *first > newest {
-            break;
-        }
-        let text = fs::read_to_string(path)?;
-        // Lines of a file are numbered without a gap.
-        let lines = (*first..=newest).zip(text.lines()).filter(|(number, _)| *number > after);
-        for (_, line) in lines.take(limit - found.len()) {
-            found.push(RawValue::from_string(line.to_owned())?);
-        }
-    }
-    Ok(found)
-}
-
 /// How far a file holds.
+#[derive(Debug, Default)]
 struct Walked {
     /// After its last whole line.
     head: Option<Head>,
+    /// The checkpoints in it and before it.
+    signed: Signed,
     /// Bytes of whole lines.
     whole: u64,
     /// Bytes after them.
     torn: u64,
 }
 
-/// Follows the chain through a file.
-fn walk(path: &Path, before: Option<Head>) -> anyhow::Result<Walked> {
+/// Follows the chain through a file, from the end of the one before it.
+fn walk(path: &Path, before: Walked) -> anyhow::Result<Walked> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (mut head, mut whole, mut number) = (before, 0, 1_u64);
+    let Walked { mut head, mut signed, .. } = before;
+    let (mut whole, mut number) = (0, 1_u64);
     let mut rest = bytes.as_slice();
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
         let (line, after) = (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default());
-        let Some(next) = Head::followed_by(head, line) else {
-            let is_line = serde_json::from_slice::<Link>(line).is_ok();
-            if is_line || rest.len() > TORN_BYTES_MAX {
+        let link = Link::read(line);
+        let Some(next) = link.as_ref().filter(|link| link.follows(head)) else {
+            if link.is_some() || rest.len() > TORN_BYTES_MAX {
                 bail!(
                     "line {number} of {} was changed, or lines before it are missing. Move this file to a place of \
                      evidence and start again: the trail goes on from the file before",
@@ -225,28 +240,14 @@ fn walk(path: &Path, before: Option<Head>) -> anyhow::Result<Walked> {
             }
             break;
         };
-        (head, number, rest) = (Some(next), number + 1, after);
+        signed.lines_since += 1;
+        if let Some(checkpoint) = next.checkpoint() {
+            signed = Signed { newest: Some(checkpoint.to_owned()), ..Signed::default() };
+        }
+        (head, number, rest) = (Some(Head::after(next.number, line)), number + 1, after);
         whole += end as u64 + 1;
     }
-    Ok(Walked { head, whole, torn: rest.len() as u64 })
-}
-
-/// The files of a trail with the number of the first line of each, oldest first.
-fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let first = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        if let Some(first) = first.filter(|_| path.extension().is_some_and(|extension| extension == EXTENSION)) {
-            files.push((first, path));
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
-}
-
-fn file_path(dir: &Path, first: u64) -> PathBuf {
-    dir.join(format!("{first:0NAME_DIGITS$}.{EXTENSION}"))
+    Ok(Walked { head, signed, whole, torn: rest.len() as u64 })
 }
 
 fn open_file(path: &Path) -> io::Result<File> {

@@ -1,22 +1,23 @@
+use super::super::files::{Span, find};
 use super::*;
+use aups_envelope::{Checkpoint, SigningKey, b64, sha256};
 use serde_json::Value;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const NOW: UnixMillis = UnixMillis(1_000);
 
-fn stopped(count: usize) -> Vec<Event> {
-    vec![Event::Stopped; count]
-}
-
 fn append(trail: &mut Trail, count: usize) -> io::Result<u64> {
-    trail.append(NOW, stopped(count).iter())
+    trail.append(NOW, &vec![Told::of(&Event::Stopped); count], false)
 }
 
 fn open(dir: &tempfile::TempDir) -> anyhow::Result<Trail> {
-    Trail::open(&dir.path().join("audit"), NOW)
+    Trail::open(&dir.path().join("audit"), NOW, Arc::default())
+}
+
+fn open_signed(dir: &tempfile::TempDir, key: SigningKey) -> Trail {
+    let trail = open(dir).unwrap();
+    trail.signer.set(Signer::key(key)).unwrap();
+    trail
 }
 
 /// Follows the chain as somebody would who has only the files and the description of it.
@@ -125,7 +126,8 @@ fn the_trail_goes_on_where_old_files_were_moved_away() {
     append(&mut trail, 1).unwrap();
     fs::remove_file(&files(&trail.dir).unwrap()[0].1).unwrap();
     assert_eq!(append(&mut open(&dir).unwrap(), 1).unwrap(), 4);
-    assert_eq!(lines(&dir.path().join("audit"), 0, 4, 10).unwrap().len(), 2);
+    let span = Span { after: 0, newest: 4, found_max: 10, looked_max: 10 };
+    assert_eq!(find(&dir.path().join("audit"), span, |_| true).unwrap().lines.len(), 2);
 }
 
 #[test]
@@ -173,17 +175,63 @@ fn lines_are_found_by_number_over_files() {
         append(&mut trail, 1).unwrap();
     }
     assert!(files(&trail.dir).unwrap().len() > 2);
-    let found = |after, newest, limit| {
-        let lines = lines(&trail.dir, after, newest, limit).unwrap();
-        lines.iter().map(|line| serde_json::from_str::<Link>(line.get()).unwrap().number).collect::<Vec<_>>()
+    let found = |after, newest, found_max| {
+        let span = Span { after, newest, found_max, looked_max: 100 };
+        let found = find(&trail.dir, span, |_| true).unwrap();
+        let numbers = found.lines.iter().map(|line| Link::read(line.get().as_bytes()).unwrap().number);
+        (numbers.collect::<Vec<_>>(), found.looked_to)
     };
     for after in 0..11 {
         for newest in 0..=10 {
             for limit in 0..4 {
                 let expected: Vec<u64> = (after + 1..=newest).take(limit).collect();
-                assert_eq!(found(after, newest, limit), expected, "{after} {newest} {limit}");
+                let looked_to = expected.last().copied().unwrap_or(after);
+                assert_eq!(found(after, newest, limit), (expected, looked_to), "{after} {newest} {limit}");
             }
         }
     }
-    assert_eq!(found(u64::MAX, 10, 1), [0; 0]);
+    assert_eq!(found(u64::MAX, 10, 1).0, [0; 0]);
+    let span = Span { after: 2, newest: 10, found_max: 9, looked_max: 3 };
+    assert_eq!(find(&trail.dir, span, |_| false).unwrap().looked_to, 5, "as far as it may look");
+}
+
+/// The numbers of the lines that are checkpoints.
+fn checkpoints(dir: &tempfile::TempDir) -> Vec<u64> {
+    let lines = verified(dir);
+    let checkpoints = lines.iter().filter(|line| line["event"] == "checkpoint");
+    checkpoints.map(|line| line["number"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn lines_are_signed_after_so_many_after_a_while_at_the_end_of_a_file_and_when_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = SigningKey::generate();
+    let public = key.public();
+    let mut trail = open_signed(&dir, key);
+    append(&mut trail, 1).unwrap();
+    assert_eq!(checkpoints(&dir), [2], "the first lines of a run at once");
+    append(&mut trail, 999).unwrap();
+    assert_eq!(trail.newest(), 1_001);
+    append(&mut trail, 1).unwrap();
+    assert_eq!(checkpoints(&dir), [2, 1_003], "after a thousand");
+    let later = NOW.plus(CHECKPOINT_EVERY);
+    trail.append(later, &[], false).unwrap();
+    assert_eq!(trail.newest(), 1_003, "nothing to sign");
+    trail.append(NOW, &[Told::of(&Event::Stopped)], false).unwrap();
+    trail.append(later, &[], false).unwrap();
+    assert_eq!(checkpoints(&dir), [2, 1_003, 1_005], "after a while");
+    trail.append(later, &[Told::of(&Event::Stopped)], true).unwrap();
+    assert_eq!(checkpoints(&dir), [2, 1_003, 1_005, 1_007], "when asked");
+    trail.file_bytes_max = trail.synced + 1;
+    trail.append(later, &[Told::of(&Event::Stopped)], false).unwrap();
+    trail.append(later, &[Told::of(&Event::Stopped)], false).unwrap();
+    let firsts: Vec<_> = files(&trail.dir).unwrap().into_iter().map(|(first, _)| first).collect();
+    assert_eq!((firsts.as_slice(), checkpoints(&dir).last()), (&[1, 1_010][..], Some(&1_009)), "at the end of a file");
+
+    let newest = trail.checkpoint().unwrap();
+    let signed = Checkpoint::verify(newest, Some(&public)).unwrap();
+    assert_eq!((signed.number, signed.at), (1_008, later));
+    let newest = newest.to_owned();
+    drop(trail);
+    assert_eq!(open(&dir).unwrap().checkpoint(), Some(newest.as_str()), "found again");
 }
