@@ -1,7 +1,7 @@
 //! What can go wrong in the KTM, and who is at fault.
 
 use crate::custody::CustodyError;
-use aups_core::{NosId, ScopeId};
+use aups_core::{KeyId, NosId, ScopeId};
 use aups_store::StoreError;
 use thiserror::Error;
 
@@ -49,6 +49,9 @@ pub enum KtmError {
     /// The caller asks for a scope that does not exist, or no longer: ensure it first.
     #[error("there is no scope {0}, or it was destroyed: ensure it first")]
     UnknownScope(ScopeId),
+    /// The caller names a key that was never served, or whose root is destroyed.
+    #[error("there is no key {0}, or it was destroyed")]
+    UnknownKey(KeyId),
     /// The caller's fault: the id is not the hash of the rest in this realm.
     #[error("the scope {0} is not named by the hash of what it says, in this realm")]
     ForeignScope(ScopeId),

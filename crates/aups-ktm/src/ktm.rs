@@ -8,11 +8,11 @@ use crate::{
     realm::Realm,
     records::{RACES_MAX, Records},
     root::{self, Roots},
-    scope::{Scope, following},
+    scope::{Marked, Scope, following},
     scopes::{Changing, SCOPES_MAX, Scopes},
     service::{Incarnation, KeyRow, KeysTopicsManager, Resolved, SealingKeys},
     steady::Steadiness,
-    table,
+    table::{self, KEYS_LISTED_PER_SCOPE, KeyView, ScopeView},
 };
 use aups_core::{
     Bump, Clock, KeyId, NosId, ScopeId, ScopeSpec, ScopeTag, UnixMillis,
@@ -255,6 +255,34 @@ impl Ktm {
         &self.core.publishers
     }
 
+    /// Says that somebody has a key who should not: it is never served again, to nobody, and the scope is bumped, so that what
+    /// is retained is sealed anew. What others sealed under it stays closed to readers who do not have it yet.
+    ///
+    /// [`KtmError::UnknownKey`]: no such key was ever served, or it is past its time.
+    pub async fn compromise_key(&self, key_id: &KeyId) -> Result<(ScopeId, Bump), KtmError> {
+        self.core.compromise_key(key_id).await
+    }
+
+    /// The same of every key of a scope until now. Keys of later come from the same salt: if that may be known, destroy the scope.
+    pub async fn compromise(&self, scope: &ScopeId) -> Result<Bump, KtmError> {
+        self.core.compromise(scope, |scope| Marked::Through(scope.bumps.highest())).await
+    }
+
+    /// Everything about a scope but its secrets. `None`: there is none, or no longer.
+    pub async fn show(&self, scope: &ScopeId) -> Result<Option<ScopeView>, KtmError> {
+        self.core.show(scope).await
+    }
+
+    /// The same of the scope of a key, with that key alone.
+    pub async fn show_key(&self, key_id: &KeyId) -> Result<Option<ScopeView>, KtmError> {
+        self.core.show_key(key_id).await
+    }
+
+    /// The scope of a key that was served at some time. Its time may be past.
+    pub async fn scope_of(&self, key_id: &KeyId) -> Result<Option<ScopeId>, KtmError> {
+        Ok(self.core.find_key(key_id).await?.map(|(scope, _)| scope.spec.id))
+    }
+
     /// The paper's table, for people: the newest keys of every scope, and those of destroyed scopes.
     ///
     /// At most [`KEYS_LISTED_PER_SCOPE`](crate::KEYS_LISTED_PER_SCOPE) per scope; fewer, but at least two, where scopes
@@ -316,6 +344,7 @@ enum Refused {
     NoRoot,
     OtherCommit,
     PastDec,
+    Compromised,
 }
 
 impl Refused {
@@ -326,6 +355,7 @@ impl Refused {
             Self::NoRoot => "no_root",
             Self::OtherCommit => "other_commit",
             Self::PastDec => "past_dec",
+            Self::Compromised => "compromised",
         }
     }
 }
@@ -376,6 +406,10 @@ impl Core {
         if now > key.terms.dec {
             return Err(Refused::PastDec);
         }
+        if scope.compromised.has(epoch, bump) {
+            tracing::warn!(%key_id, "somebody asks for a key that is compromised");
+            return Err(Refused::Compromised);
+        }
         let next = (epoch == current).then(|| scope.key(&self.roots, following(current), scope.bumps.highest()).ok());
         Ok(Some(Resolved { spec: Arc::clone(&scope.spec), key, next: next.flatten() }))
     }
@@ -410,6 +444,50 @@ impl Core {
 
     async fn bump(&self, id: &ScopeId) -> Result<Bump, KtmError> {
         self.revoke(&[*id].into(), Vec::new()).await?.remove(id).ok_or(KtmError::UnknownScope(*id))
+    }
+
+    /// A key that was, is or is next to be current, whether or not it may still be served.
+    async fn find_key(&self, key_id: &KeyId) -> Result<Option<(Arc<Scope>, KeyEntry)>, KtmError> {
+        let (epoch, bump, now) = (key_id.epoch(), key_id.bump(), self.clock.now());
+        let Some(scope) = self.scopes.find_by_tag(key_id.scope_tag(), bump).await? else { return Ok(None) };
+        self.roots.extend(now).await?;
+        let key = scope.serves(epoch, bump, now).then(|| scope.key(&self.roots, epoch, bump).ok()).flatten();
+        let key = key.filter(|key| constant_time_eq(key.key_id.as_bytes(), key_id.as_bytes()));
+        Ok(key.map(|key| (scope, key)))
+    }
+
+    async fn compromise_key(&self, key_id: &KeyId) -> Result<(ScopeId, Bump), KtmError> {
+        let (scope, _) = self.find_key(key_id).await?.ok_or(KtmError::UnknownKey(*key_id))?;
+        let (id, marked) = (scope.spec.id, Marked::Key(key_id.epoch(), key_id.bump()));
+        Ok((id, self.compromise(&id, |_| marked).await?))
+    }
+
+    async fn compromise(&self, id: &ScopeId, marked: impl Fn(&Scope) -> Marked) -> Result<Bump, KtmError> {
+        let now = self.clock.now();
+        if self.scopes.any_at_last_bump(&[*id].into()) {
+            self.eraser.begin().await?;
+        }
+        let history_max_ms = self.steadiness.is_steady(now).await.then(|| self.roots.history_max_ms());
+        let scope = self.scopes.compromise(id, marked, now, history_max_ms).await?;
+        self.tell_revision();
+        tracing::warn!(scope = %id, bump = scope.bumps.highest().0, "keys of a scope are compromised");
+        metrics::counter!("aups_ktm_compromised_total").increment(1);
+        Ok(scope.bumps.highest())
+    }
+
+    async fn show(&self, id: &ScopeId) -> Result<Option<ScopeView>, KtmError> {
+        let now = self.clock.now();
+        self.roots.extend(now).await?;
+        Ok(self.scopes.get(id).map(|scope| {
+            let keys = scope.newest_keys(&self.roots, now, KEYS_LISTED_PER_SCOPE);
+            scope.view(keys.iter().map(|(key, state)| KeyView::of(key, *state)).collect())
+        }))
+    }
+
+    async fn show_key(&self, key_id: &KeyId) -> Result<Option<ScopeView>, KtmError> {
+        let now = self.clock.now();
+        let found = self.find_key(key_id).await?;
+        Ok(found.map(|(scope, key)| scope.view(vec![KeyView::of(&key, scope.state(&key.terms, now))])))
     }
 
     async fn destroy(&self, id: &ScopeId) -> Result<(), KtmError> {

@@ -81,4 +81,4 @@ pub use scope::BUMPS_REMEMBERED_MAX;
 pub use scopes::SCOPES_MAX;
 pub use service::{Incarnation, KeyRow, KeyState, KeysTopicsManager, Resolved, SealingKeys};
 pub use steady::STEADY_FOR;
-pub use table::{ATB_CHARS_MAX, KEYS_LISTED_MAX, KEYS_LISTED_PER_SCOPE, atb};
+pub use table::{ATB_CHARS_MAX, BumpTime, KEYS_LISTED_MAX, KEYS_LISTED_PER_SCOPE, KeyView, ScopeView, atb};

@@ -6,6 +6,7 @@ use crate::{
     records::Wrapped,
     root::Roots,
     service::{KeyState, SealingKeys},
+    table::{self, BumpTime, KeyView, ScopeView},
 };
 use aups_core::{Bump, Epoch, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
 use aups_envelope::{KeyEntry, KeyTerms, Secret, schedule};
@@ -34,6 +35,8 @@ pub(crate) struct ScopeRecord {
     spec: ScopeSpec,
     salt: Wrapped,
     bumps: Bumps,
+    #[serde(default, skip_serializing_if = "Compromised::is_empty")]
+    compromised: Compromised,
     /// When it was last sealed under, to within [`crate::scopes::USE_WRITTEN_EVERY`].
     used: UnixMillis,
 }
@@ -51,6 +54,7 @@ pub(crate) struct Scope {
     pub(crate) spec: Arc<ScopeSpec>,
     pub(crate) tag: ScopeTag,
     pub(crate) bumps: Bumps,
+    pub(crate) compromised: Compromised,
     /// The revision of the record that this is a snapshot of.
     revision: AtomicU64,
     salt: Secret<32>,
@@ -64,7 +68,8 @@ pub(crate) struct Scope {
 impl Scope {
     /// A new scope with a fresh salt, not yet in the store.
     pub(crate) fn new(spec: &ScopeSpec, tag: ScopeTag, now: UnixMillis) -> Self {
-        Self::assemble(Arc::new(spec.clone()), tag, Bumps::starting(now), 0, Secret::random(), now)
+        let history = (Bumps::starting(now), Compromised::default());
+        Self::assemble(Arc::new(spec.clone()), tag, history, 0, Secret::random(), now)
     }
 
     /// From its record. Fails if what the salt is bound to was changed: whoever could change the residual of a scope
@@ -75,15 +80,15 @@ impl Scope {
         revision: Revision,
         keyring: &Keyring,
     ) -> Result<Self, KtmError> {
-        let ScopeRecord { tag, spec, salt, bumps, used } = record;
+        let ScopeRecord { tag, spec, salt, bumps, compromised, used } = record;
         let salt = salt.unwrap(keyring, found_at, &[&bound(tag, &spec)])?;
-        Ok(Self::assemble(Arc::new(spec), tag, bumps, revision, salt, used))
+        Ok(Self::assemble(Arc::new(spec), tag, (bumps, compromised), revision, salt, used))
     }
 
     fn assemble(
         spec: Arc<ScopeSpec>,
         tag: ScopeTag,
-        bumps: Bumps,
+        (bumps, compromised): (Bumps, Compromised),
         revision: Revision,
         salt: Secret<32>,
         used: UnixMillis,
@@ -93,6 +98,7 @@ impl Scope {
             spec,
             tag,
             bumps,
+            compromised,
             revision: AtomicU64::new(revision),
             salt,
             phase_ms,
@@ -109,6 +115,7 @@ impl Scope {
             spec: (*self.spec).clone(),
             salt: Wrapped::wrap(keyring, &key(&self.spec.id), &[&bound(self.tag, &self.spec)], &self.salt),
             bumps: self.bumps.clone(),
+            compromised: self.compromised.clone(),
             used: self.used(),
         }
     }
@@ -116,13 +123,28 @@ impl Scope {
     /// How long the record is at most, in bytes of JSON, which may write a character as six.
     pub(crate) fn record_bytes_max(&self) -> usize {
         let texts = self.spec.app.len() + self.spec.user.len();
-        1_024 + 6 * texts + 48 * (self.bumps.earlier.len() + 1)
+        1_024 + 6 * texts + 48 * (self.bumps.earlier.len() + 1) + 24 * self.compromised.keys.len()
     }
 
     /// The same scope with other bumps; not yet in the store.
     pub(crate) fn with_bumps(&self, bumps: Bumps) -> Self {
+        self.with_history(bumps, self.compromised.clone())
+    }
+
+    fn with_history(&self, bumps: Bumps, compromised: Compromised) -> Self {
         let (spec, salt) = (Arc::clone(&self.spec), self.salt.duplicate());
-        Self::assemble(spec, self.tag, bumps, self.revision(), salt, self.used())
+        Self::assemble(spec, self.tag, (bumps, compromised), self.revision(), salt, self.used())
+    }
+
+    /// The same scope, with keys that are never served again; not yet in the store. Marks for keys that nobody may open with
+    /// any more are let go if the longest history is given.
+    pub(crate) fn with_compromised(&self, marked: Marked, now: UnixMillis, history_max_ms: Option<u64>) -> Self {
+        let opens = |epoch| history_max_ms.is_none_or(|history_ms| self.dec_at_most(epoch, history_ms) >= now);
+        self.with_history(self.bumps.clone(), self.compromised.marking(marked, opens))
+    }
+
+    fn dec_at_most(&self, epoch: Epoch, history_ms: u64) -> UnixMillis {
+        schedule::validity(epoch, self.phase_ms, self.spec.life_ms, history_ms).dec
     }
 
     /// The same scope as the store has it now.
@@ -198,6 +220,12 @@ impl Scope {
         Ok(KeyEntry::new(self.tag, key_t, terms, began.clamp(nbf, exp)))
     }
 
+    /// Everything but the secrets, with these keys.
+    pub(crate) fn view(&self, keys: Vec<KeyView>) -> ScopeView {
+        let (spec, atb) = (Arc::clone(&self.spec), table::atb(&self.spec));
+        ScopeView { spec, atb, tag: self.tag, used: self.used(), bumps: self.bumps.times(), keys }
+    }
+
     /// Whether this pair was, is or is to be current, and is no later than the next epoch.
     pub(crate) fn serves(&self, epoch: Epoch, bump: Bump, now: UnixMillis) -> bool {
         let current = self.epoch_at(now);
@@ -233,8 +261,12 @@ impl Scope {
             .collect()
     }
 
-    fn state(&self, terms: &KeyTerms, now: UnixMillis) -> KeyState {
-        if now < terms.nbf {
+    pub(crate) fn state(&self, terms: &KeyTerms, now: UnixMillis) -> KeyState {
+        if self.compromised.has(terms.epoch, terms.bump) {
+            KeyState::Compromised
+        } else if now > terms.dec {
+            KeyState::Destroyed
+        } else if now < terms.nbf {
             KeyState::PreActivation
         } else if holds(terms, now) && terms.bump == self.bumps.highest() {
             KeyState::Active
@@ -264,6 +296,53 @@ fn bound(tag: ScopeTag, spec: &ScopeSpec) -> Vec<u8> {
         bound.extend_from_slice(residual.as_bytes());
     }
     bound
+}
+
+/// Most keys of a scope that are marked one by one as compromised. One more, and every key until then counts as such.
+pub(crate) const COMPROMISED_KEYS_MAX: usize = 1_024;
+
+/// What is marked as compromised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Marked {
+    /// One key.
+    Key(Epoch, Bump),
+    /// Every key under this bump and those before.
+    Through(Bump),
+}
+
+/// The keys of a scope that are never served again, because somebody has them who should not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Compromised {
+    /// Every key under this bump and those before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    through: Option<Bump>,
+    /// Others, one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<(Epoch, Bump)>,
+}
+
+impl Compromised {
+    fn is_empty(&self) -> bool {
+        self.through.is_none() && self.keys.is_empty()
+    }
+
+    /// Whether this key is.
+    pub(crate) fn has(&self, epoch: Epoch, bump: Bump) -> bool {
+        self.through.is_some_and(|through| bump <= through) || self.keys.contains(&(epoch, bump))
+    }
+
+    fn marking(&self, marked: Marked, opens: impl Fn(Epoch) -> bool) -> Self {
+        let Self { mut through, mut keys } = self.clone();
+        keys.retain(|(epoch, _)| opens(*epoch));
+        match marked {
+            Marked::Key(epoch, bump) if keys.len() < COMPROMISED_KEYS_MAX => keys.push((epoch, bump)),
+            Marked::Key(_, bump) => through = through.max(keys.iter().map(|(_, bump)| *bump).max()).max(Some(bump)),
+            Marked::Through(bump) => through = through.max(Some(bump)),
+        }
+        keys.retain(|(_, bump)| through.is_none_or(|through| *bump > through));
+        Self { through, keys }
+    }
 }
 
 /// The bumps of a scope with their times, as far back as they are remembered. In JSON: a list, the oldest first.
@@ -317,6 +396,11 @@ impl Bumps {
     /// Since when we know which bump was the highest.
     fn remembered_since(&self) -> UnixMillis {
         self.earlier.first().unwrap_or(&self.highest).at
+    }
+
+    /// Each with the time since when it held, the oldest first.
+    pub(crate) fn times(&self) -> Vec<BumpTime> {
+        self.oldest_first().map(|bumped| BumpTime { bump: bumped.bump, at: bumped.at }).collect()
     }
 
     fn oldest_first(&self) -> impl DoubleEndedIterator<Item = &Bumped> {

@@ -5,7 +5,7 @@ use crate::{
     error::KtmError,
     records::{RACES_MAX, Records, put},
     root::Roots,
-    scope::{self, Scope, ScopeRecord},
+    scope::{self, Marked, Scope, ScopeRecord},
     table::Shredded,
 };
 use aups_core::{Bump, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
@@ -100,6 +100,7 @@ impl Scopes {
         Some(Arc::clone(scope))
     }
 
+    /// A scope that we know.
     pub(crate) fn get(&self, id: &ScopeId) -> Option<Arc<Scope>> {
         self.index.read().unwrap_or_else(PoisonError::into_inner).by_id.get(id).cloned()
     }
@@ -354,6 +355,20 @@ impl Scopes {
             self.records.commit(some.to_vec()).await?;
         }
         Ok(())
+    }
+
+    /// Marks keys that are never served again, and bumps the scope, so that what is retained is sealed anew.
+    pub(crate) async fn compromise(
+        &self,
+        id: &ScopeId,
+        marked: impl Fn(&Scope) -> Marked,
+        now: UnixMillis,
+        history_max_ms: Option<u64>,
+    ) -> Result<Arc<Scope>, KtmError> {
+        self.change(id, |scope| {
+            Self::bumped(&scope.with_compromised(marked(scope), now, history_max_ms), now, history_max_ms)
+        })
+        .await
     }
 
     /// Changes a record, again on what is new if somebody else was faster.

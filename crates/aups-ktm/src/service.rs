@@ -120,9 +120,11 @@ pub enum KeyState {
     Deactivated,
     /// Gone for good.
     Destroyed,
+    /// Somebody has it who should not: never served again.
+    Compromised,
 }
 
-/// As in JSON: `pre-activation`, `active`, `deactivated`, `destroyed`.
+/// As in JSON: `pre-activation`, `active`, `deactivated`, `destroyed`, `compromised`.
 impl fmt::Display for KeyState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -130,6 +132,7 @@ impl fmt::Display for KeyState {
             Self::Active => "active",
             Self::Deactivated => "deactivated",
             Self::Destroyed => "destroyed",
+            Self::Compromised => "compromised",
         })
     }
 }

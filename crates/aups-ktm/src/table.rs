@@ -5,7 +5,8 @@ use crate::{
     scope::Scope,
     service::{KeyRow, KeyState},
 };
-use aups_core::{KeyId, ScopeSpec, UnixMillis};
+use aups_core::{Bump, Epoch, KeyId, ScopeSpec, ScopeTag, UnixMillis};
+use aups_envelope::{KeyEntry, KeyTerms};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -29,6 +30,60 @@ fn scope_rows(scope: &Scope, roots: &Roots, now: UnixMillis, most: usize) -> Vec
     let atb = atb(&scope.spec);
     let keys = scope.newest_keys(roots, now, most).into_iter();
     keys.map(|(key, state)| KeyRow { key_id: key.key_id, val: key.terms.exp, atb: atb.clone(), state }).collect()
+}
+
+/// Everything about a scope but its secrets, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScopeView {
+    /// What it says: who may read, and how it is sealed.
+    pub spec: Arc<ScopeSpec>,
+    /// Who may read, in words.
+    pub atb: String,
+    /// Its tag, in every keyId.
+    pub tag: ScopeTag,
+    /// When it was last sealed under.
+    pub used: UnixMillis,
+    /// Its bumps as far as their times are remembered, the oldest first.
+    pub bumps: Vec<BumpTime>,
+    /// Its newest keys, the newest first; with [`Ktm::show_key`](crate::Ktm::show_key) the key in question.
+    pub keys: Vec<KeyView>,
+}
+
+/// A bump and since when it held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BumpTime {
+    /// Which.
+    pub bump: Bump,
+    /// Since when.
+    pub at: UnixMillis,
+}
+
+/// Everything about a key but the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyView {
+    /// Its name.
+    pub key_id: KeyId,
+    /// Which epoch of the scope.
+    pub epoch: Epoch,
+    /// Under which bump.
+    pub bump: Bump,
+    /// From when it is sealed with.
+    pub nbf: UnixMillis,
+    /// Until when: the paper's `val`.
+    pub exp: UnixMillis,
+    /// Until when it opens.
+    pub dec: UnixMillis,
+    /// Where it is in its life.
+    pub state: KeyState,
+}
+
+impl KeyView {
+    pub(crate) fn of(key: &KeyEntry, state: KeyState) -> Self {
+        let KeyTerms { epoch, bump, nbf, exp, dec, .. } = key.terms;
+        Self { key_id: key.key_id, epoch, bump, nbf, exp, dec, state }
+    }
 }
 
 /// What stays of a destroyed scope: the names of its newest keys, for people. None of them can be derived again.

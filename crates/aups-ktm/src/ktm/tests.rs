@@ -339,6 +339,91 @@ async fn a_destroyed_scope_serves_nothing_and_comes_back_with_other_keys() {
     assert!(!rig.another().await.served(&before.current).await);
 }
 
+async fn state(ktm: &Ktm, key: &KeyEntry) -> KeyState {
+    let view = ktm.show_key(&key.key_id).await.unwrap().unwrap();
+    assert_eq!(view.keys.iter().map(|key| key.key_id).collect::<Vec<_>>(), [key.key_id]);
+    view.keys[0].state
+}
+
+#[tokio::test]
+async fn a_compromised_key_is_never_served_again_and_the_others_are() {
+    let rig = Rig::new().await;
+    let spec = rig.spec(0);
+    let past = rig.ktm.scope(&spec).await.current;
+    rig.clock.advance(LIFE);
+    let beside = rig.ktm.scope(&spec).await.current;
+    rig.clock.advance(LIFE);
+    let current = rig.ktm.scope(&spec).await.current;
+    assert_eq!(state(&rig.ktm, &past).await, KeyState::Deactivated);
+    assert_eq!(state(&rig.ktm, &current).await, KeyState::Active);
+    for (key, bump) in [(&past, Bump(1)), (&current, Bump(2))] {
+        assert!(rig.ktm.served(key).await);
+        assert_eq!(rig.ktm.compromise_key(&key.key_id).await.unwrap(), (spec.id, bump));
+        assert_eq!(state(&rig.ktm, key).await, KeyState::Compromised);
+        assert_eq!(rig.ktm.sealing_keys(&spec.id).await.unwrap().current.terms.bump, bump);
+    }
+    let now = rig.ktm.scope(&spec).await.current;
+    rig.ktm.bump(&spec.id).await.unwrap();
+    for ktm in [&rig.ktm, &rig.another().await] {
+        assert!(!ktm.served(&past).await && !ktm.served(&current).await, "the marks stay");
+        assert!(ktm.served(&beside).await && ktm.served(&now).await);
+    }
+    let rows = rig.ktm.keys().await.unwrap();
+    let listed = |key: &KeyEntry| rows.iter().find(|row| row.key_id == key.key_id).unwrap().state;
+    assert_eq!((listed(&past), listed(&beside)), (KeyState::Compromised, KeyState::Deactivated));
+}
+
+#[tokio::test]
+async fn a_compromised_scope_serves_no_key_of_before() {
+    let rig = Rig::new().await;
+    let specs = [rig.spec(0), rig.spec(1)];
+    let before = rig.ktm.scope(&specs[0]).await;
+    rig.ktm.bump(&specs[0].id).await.unwrap();
+    let bumped = rig.ktm.scope(&specs[0]).await.current;
+    let other = rig.ktm.scope(&specs[1]).await.current;
+    assert_eq!(rig.ktm.compromise(&specs[0].id).await.unwrap(), Bump(2));
+    let after = rig.ktm.scope(&specs[0]).await.current;
+    for ktm in [&rig.ktm, &rig.another().await] {
+        assert!(!ktm.served(&before.current).await && !ktm.served(&bumped).await);
+        assert!(ktm.served(&after).await && ktm.served(&other).await);
+    }
+    assert_eq!(state(&rig.ktm, &bumped).await, KeyState::Compromised);
+}
+
+#[tokio::test]
+async fn what_never_was_a_key_is_not_marked() {
+    let rig = Rig::new().await;
+    let spec = rig.spec(0);
+    let key = rig.ktm.scope(&spec).await.current;
+    let mut altered = *key.key_id.as_bytes();
+    *altered.last_mut().unwrap() ^= 1;
+    for unknown in [KeyId::from_bytes(altered), KeyId::from_bytes([7; KeyId::BYTES])] {
+        let refused = rig.ktm.compromise_key(&unknown).await.unwrap_err();
+        assert!(matches!(refused, KtmError::UnknownKey(id) if id == unknown));
+        assert!(rig.ktm.show_key(&unknown).await.unwrap().is_none());
+    }
+    assert!(rig.ktm.served(&key).await);
+}
+
+#[tokio::test]
+async fn a_scope_is_shown_with_its_bumps_and_without_secrets() {
+    let rig = Rig::new().await;
+    let spec = rig.spec(7);
+    let key = rig.ktm.scope(&spec).await.current;
+    rig.clock.advance(MINUTE);
+    rig.ktm.bump(&spec.id).await.unwrap();
+    let view = rig.ktm.show(&spec.id).await.unwrap().unwrap();
+    assert_eq!((view.atb.as_str(), view.tag), ("users: principal.clearance > 7", key.key_id.scope_tag()));
+    let bumps: Vec<_> = view.bumps.iter().map(|bump| (bump.bump.0, bump.at)).collect();
+    assert_eq!(bumps, [(0, NOW), (1, NOW.plus(MINUTE))]);
+    assert!(view.keys.iter().any(|shown| shown.key_id == key.key_id && shown.exp == key.terms.exp));
+    let text = serde_json::to_string(&view).unwrap();
+    for secret in [key.key_t.expose(), &rig.ktm.core.scopes.all()[0].salt()] {
+        assert!(!text.contains(&aups_envelope::b64::encode(secret)));
+    }
+    assert!(rig.ktm.show(&rig.spec(8).id).await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn an_unknown_scope_is_an_error_that_says_what_to_do() {
     let rig = Rig::new().await;
@@ -480,7 +565,7 @@ async fn keys_lists_a_bounded_number_of_each_scope() {
     }
     rig.pass(3 * DAY).await;
     let rows = rig.ktm.keys().await.unwrap();
-    assert_eq!(rows.len(), 3 * crate::KEYS_LISTED_PER_SCOPE);
+    assert_eq!(rows.len(), 3 * KEYS_LISTED_PER_SCOPE);
     let ids: BTreeSet<_> = rows.iter().map(|row| row.key_id).collect();
     assert_eq!(ids.len(), rows.len());
     let active = rows.iter().filter(|row| row.state == KeyState::Active);

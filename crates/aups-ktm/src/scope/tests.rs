@@ -180,3 +180,22 @@ fn debug_output_shows_no_salt() {
     assert!(shown.contains("Secret(***)"));
     assert!(!shown.contains(&format!("{:?}", scope.salt.expose())));
 }
+
+#[test]
+fn marks_are_bounded_and_past_ones_are_let_go() {
+    let mut compromised = Compromised::default();
+    for epoch in 0..=u32::try_from(COMPROMISED_KEYS_MAX).unwrap() {
+        let marked = Marked::Key(Epoch(epoch), Bump(u16::try_from(epoch).unwrap()));
+        assert!(compromised.through.is_none() && !compromised.has(Epoch(epoch), Bump(9_999)));
+        compromised = compromised.marking(marked, |_| true);
+        assert!(compromised.has(Epoch(epoch), Bump(u16::try_from(epoch).unwrap())));
+    }
+    // One too many: rather every key until then than one that is forgotten.
+    assert_eq!(compromised, Compromised { through: Some(Bump(1_024)), keys: Vec::new() });
+    assert!(compromised.has(Epoch(5_000), Bump(0)) && !compromised.has(Epoch(5_000), Bump(1_025)));
+
+    let some = Compromised { through: None, keys: vec![(Epoch(1), Bump(0)), (Epoch(9), Bump(3))] };
+    let later = some.marking(Marked::Key(Epoch(10), Bump(3)), |epoch| epoch.0 > 5);
+    assert_eq!(later.keys, [(Epoch(9), Bump(3)), (Epoch(10), Bump(3))]);
+    assert_eq!(later.marking(Marked::Through(Bump(3)), |_| true).keys, []);
+}

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
     iter,
 };
 
@@ -47,6 +47,21 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
 /// Writes a line to standard error. That nobody reads it changes nothing.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Asks a person whether something is meant that cannot be undone; a script says so with `--yes`. `what` would be done.
+pub(crate) fn confirm(yes: bool, question: &str, what: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !Stream::Stderr.is_terminal() {
+        let error = format!("{what}; nothing was changed");
+        return Err(Failure::input_refused(error).help("say --yes if that is meant"));
+    }
+    note(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::failed("nothing was changed")) }
 }
 
 /// A text that others wrote, without what would steer a terminal.

@@ -8,6 +8,7 @@ mod apps;
 mod chain;
 mod cli;
 mod key_requests;
+mod keys;
 mod nothing_lost;
 mod other_broker;
 mod policies;

@@ -6,18 +6,20 @@
 use crate::cli::{
     admin::Admin,
     failure::Failure,
-    terminal::{self, Stream, counted},
+    terminal::{self, counted},
 };
 use aups_core::Topic;
 use aups_policy::{Change, Diff};
+use reqwest::Method;
 use serde::Deserialize;
-use std::{
-    collections::BTreeSet,
-    io::{self, BufRead as _},
-};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Most topics that are shown of one scope.
 const TOPICS_SHOWN_MAX: usize = 5;
+
+/// How many scopes one request destroys.
+const DESTROYED_AT_ONCE: usize = 1_000;
 
 /// A scope, as the server tells it.
 #[derive(Debug, Deserialize)]
@@ -45,7 +47,9 @@ pub(super) async fn superseded(diff: &Diff, admin: &Admin) -> Result<Vec<Scope>,
     let losing = || diff.entries.iter().filter(|entry| matches!(entry.change, Change::Loses | Change::Both));
     if diff.entries_left_out > 0 || losing().any(|entry| entry.topics_left_out > 0) {
         let error = "so many readers and topics are concerned that they are not all listed; nothing was changed";
-        return Err(Failure::failed(error).help("apply without --retroactive, then destroy scopes of GET /v1/scopes"));
+        return Err(
+            Failure::failed(error).help("apply without --retroactive, then destroy scopes with aups key destroy")
+        );
     }
     let topics: BTreeSet<&str> = losing().flat_map(|entry| &entry.topics).map(Topic::as_str).collect();
     let scopes: Vec<Scope> = admin.list("/v1/scopes").await?;
@@ -61,32 +65,23 @@ pub(super) fn confirm(scopes: &[Scope], yes: bool) -> Result<(), Failure> {
     let rows: Vec<_> = scopes.iter().map(|scope| [topics(scope), one_line(&scope.atb)]).collect();
     terminal::line(&terminal::table(&["TOPICS", "KEYS OF"], &rows))?;
     let what = counted(scopes.len(), "scope", "scopes");
-    if yes {
-        return Ok(());
-    }
-    if !Stream::Stderr.is_terminal() {
-        let error = format!("the keys of {what} would be destroyed; nothing was changed");
-        return Err(Failure::input_refused(error).help("say --yes if that is meant"));
-    }
-    terminal::note(&format!(
+    let question = format!(
         "Apply, and destroy the keys of {what}? What was sealed under them, on all these topics, opens for nobody who \
-         does not hold its key already. This cannot be undone. [y/N]"
-    ));
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::failed("nothing was changed")) }
+         does not hold its key already. This cannot be undone."
+    );
+    terminal::confirm(yes, &question, &format!("the keys of {what} would be destroyed"))
 }
 
 /// Destroys their keys. What fails does not hold up the rest; it is named, and can be destroyed later.
 pub(super) async fn destroy(scopes: &[Scope], admin: &Admin) -> Result<(), Failure> {
+    let ids: Vec<&str> = scopes.iter().map(|scope| scope.id.as_str()).collect();
     let mut left = Vec::new();
-    for scope in scopes {
-        match admin.delete_if_there(&format!("/v1/scopes/{}", scope.id)).await {
-            Ok(()) => {}
-            Err(failure) => {
-                failure.tell();
-                left.push(scope.id.as_str());
-            }
+    for some in ids.chunks(DESTROYED_AT_ONCE) {
+        // All of them at once: what remains is wrapped anew once, not for each. Those that are gone already are passed over.
+        let done = admin.send_json::<Value>(Method::POST, "/v1/keys/destroy", &json!({ "scopes": some })).await;
+        if let Err(failure) = done {
+            failure.tell();
+            left.extend_from_slice(some);
         }
     }
     terminal::line(&format!("destroyed the keys of {}", counted(scopes.len() - left.len(), "scope", "scopes")))?;
@@ -94,8 +89,7 @@ pub(super) async fn destroy(scopes: &[Scope], admin: &Admin) -> Result<(), Failu
         return Ok(());
     }
     let error = format!("the policies are in force, but these scopes still have their keys: {}", left.join(" "));
-    Err(Failure::failed(error)
-        .help("destroy each: curl -X DELETE -H \"Authorization: Bearer …\" SERVER/v1/scopes/SCOPE"))
+    Err(Failure::failed(error).help("destroy each: aups key destroy SCOPE"))
 }
 
 fn topics(scope: &Scope) -> String {

@@ -1,9 +1,9 @@
 //! `/v1/scopes`: who may read what was sealed, on which topics, and the end of it.
 
-use super::{Admin, storage_problem};
+use super::{Admin, keys};
 use crate::server::{audit::Note, http::Refused};
-use aups_core::{Problem, ScopeId, Topic};
-use aups_ktm::{KtmError, atb};
+use aups_core::{ScopeId, Topic};
+use aups_ktm::atb;
 use axum::{
     Extension, Json, Router,
     extract::{Path, State},
@@ -55,20 +55,7 @@ async fn destroy(
     Extension(note): Extension<Note>,
     Path(scope): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    let unknown = || {
-        let detail = format!("there is no scope `{scope}`; GET /v1/scopes lists them");
-        Refused::from(Problem::new(404, "unknown", "No such scope", detail))
-    };
-    let id: ScopeId = scope.parse().map_err(|_| unknown())?;
-    match admin.ktm.destroy(&id).await {
-        Ok(()) => {}
-        Err(KtmError::UnknownScope(_)) => return Err(unknown()),
-        Err(error) => return Err(Refused::from(storage_problem(&error))),
-    }
-    note.add("scope", id);
-    // What is listed of a scope that is gone is only a list: it is tried again at the next start.
-    if let Err(error) = admin.usage.forget(&[id].into()).await {
-        tracing::warn!(%error, "the topics of a destroyed scope are still listed");
-    }
-    Ok(StatusCode::NO_CONTENT)
+    let id: ScopeId = scope.parse().map_err(|_| keys::unknown(&scope))?;
+    let destroyed = keys::destroyed(&admin, &note, &[id].into()).await?;
+    if destroyed.is_empty() { Err(keys::unknown(&scope)) } else { Ok(StatusCode::NO_CONTENT) }
 }
