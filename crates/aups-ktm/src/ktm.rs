@@ -163,7 +163,7 @@ impl Ktm {
     /// it looks until the transaction is done no scope is made: so none slips through, whichever NOS asks for it. It should
     /// be quick, for items whose scope is a new one wait. What it fails with is passed on, and nothing was changed.
     ///
-    /// A NOS in another process learns of it with the revision: see the link.
+    /// A NOS in another process learns of it with the revision: see [`settled`](crate::LinkServer::settled).
     pub async fn revoke_with<F, E>(&self, look: impl FnOnce(Vec<Arc<ScopeSpec>>) -> F) -> Result<Revocation, E>
     where
         F: Future<Output = Result<(BTreeSet<ScopeId>, Vec<Change>), E>>,

@@ -171,13 +171,17 @@ impl Link {
     }
 
     async fn admit(&self, asked: wire::Admit) -> Result<wire::Admitted, Fault> {
-        let _membership = self.membership.write().await;
-        let now = self.clock.now();
         let token = asked.token.to_secret().ok_or(Fault::NotAdmitted)?;
-        let nos = self.nodes.admission(&token, now).ok_or_else(|| {
-            tracing::warn!("somebody showed an admission token that is unknown, used or expired");
-            Fault::NotAdmitted
-        })?;
+        let admission = || {
+            self.nodes.admission(&token, self.clock.now()).ok_or_else(|| {
+                tracing::warn!("somebody showed an admission token that is unknown, used or expired");
+                Fault::NotAdmitted
+            })
+        };
+        // First without holding up anybody: whoever guesses is a stranger.
+        admission()?;
+        let _membership = self.membership.write().await;
+        let (nos, now) = (admission()?, self.clock.now());
         let Issued { certificate, expires } = self.issue(&nos, &asked.public_key)?;
         self.nodes.admitted(&nos, &certificate, expires, now).await.map_err(told)?;
         tracing::info!(%nos, "admitted a NOS");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Ca, KeysTopicsManager, Ktm, KtmError, KtmSettings, fixture};
+use crate::{Ca, KeysTopicsManager, Ktm, KtmError, KtmSettings, custody::Keyring, fixture};
 use aups_core::{Bump, Clock, ManualClock, ScopeSpec};
 use aups_envelope::{KeyEntry, SigningKey};
 use aups_store::{Change, Expect, InMemory, Store};
@@ -33,6 +33,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct Realm {
     store: Arc<dyn Store>,
     clock: Arc<ManualClock>,
+    keyring: Keyring,
     ktm: Arc<Ktm>,
     ca: Arc<Ca>,
     host: Arc<Host>,
@@ -47,13 +48,19 @@ impl Realm {
 
     async fn with_lease(lease: Duration) -> Self {
         let (store, clock): (Arc<dyn Store>, _) = (Arc::new(InMemory::new()), Arc::new(ManualClock::at(NOW)));
-        Self::open(store, clock, "127.0.0.1:0".parse().unwrap(), lease).await
+        Self::open(store, clock, kek(), "127.0.0.1:0".parse().unwrap(), lease).await
     }
 
-    async fn open(store: Arc<dyn Store>, clock: Arc<ManualClock>, listen: SocketAddr, lease: Duration) -> Self {
-        let ktm = Ktm::open(store.clone(), kek(), clock.clone(), KtmSettings::default()).await.unwrap();
+    async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<ManualClock>,
+        keyring: Keyring,
+        listen: SocketAddr,
+        lease: Duration,
+    ) -> Self {
+        let ktm = Ktm::open(store.clone(), keyring.clone(), clock.clone(), KtmSettings::default()).await.unwrap();
         let (ktm, host) = (Arc::new(ktm), Arc::new(Host::default()));
-        let ca = Arc::new(Ca::open(store.clone(), &kek(), clock.clone()).await.unwrap());
+        let ca = Arc::new(Ca::open(store.clone(), &keyring, clock.clone()).await.unwrap());
         let parts = LinkParts {
             listener: bind(listen).await,
             ktm: ktm.clone(),
@@ -65,15 +72,15 @@ impl Realm {
             lease,
         };
         let server = LinkServer::start(parts).await.unwrap();
-        Self { store, clock, ktm, ca, host, server, lease }
+        Self { store, clock, keyring, ktm, ca, host, server, lease }
     }
 
     /// The same after a stop and a start, at the same address.
     async fn restarted(self) -> Self {
-        let Self { store, clock, server, lease, .. } = self;
+        let Self { store, clock, keyring, server, lease, .. } = self;
         let address = server.local_addr();
         drop(server);
-        Self::open(store, clock, address, lease).await
+        Self::open(store, clock, keyring, address, lease).await
     }
 
     fn spec(&self, n: u32) -> ScopeSpec {
