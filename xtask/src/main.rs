@@ -7,6 +7,7 @@ mod fuzz;
 mod layers;
 mod links;
 mod packages;
+mod seals;
 mod test;
 mod vectors;
 
@@ -24,6 +25,8 @@ commands:
   vectors           writes testvectors/ again from the code
   vectors --check   fails if that changes anything
   fuzz [TARGET…]    feeds what reads foreign bytes with libFuzzer, each target for --seconds N (60); all, if none is named
+  seals [OPTION…]   ten million messages by NOSs that are killed and whose clocks jump: no key and nonce may come twice
+                    (--count N, --nos N, --seed N)
   bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
                     (--rounds N, --seconds S; figures go to bench/results/)
   help              this text
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         ["vectors"] => vectors::write(),
         ["vectors", "--check"] => vectors::check(),
         ["fuzz", options @ ..] if !options.contains(&"--help") => fuzz::run(options),
+        ["seals", options @ ..] if !options.contains(&"--help") => seals::run(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
             println!("{USAGE}");
