@@ -3,6 +3,7 @@
 use crate::fixture::{alice, realm};
 use aups_core::{Attributes, Principal, ReaderKind};
 use aups_policy::{Pdp, PolicySet};
+use std::collections::BTreeSet;
 
 /// What is admitted can be decided with; what is not is refused with a place within the text.
 pub(crate) fn run(data: &[u8]) {
@@ -15,7 +16,7 @@ pub(crate) fn run(data: &[u8]) {
         Ok(set) => {
             assert_eq!(set.source(), text);
             let pdp = Pdp::new(realm(), set);
-            let (attributes, groups) = (Attributes::default(), Default::default());
+            let (attributes, groups) = (Attributes::default(), BTreeSet::default());
             let who = Principal { kind: ReaderKind::User, sub: alice(), attributes, groups, app: None };
             for filter in pdp.readable(&who) {
                 assert!(pdp.filter(&who, &filter).is_accepted(), "{filter} is readable and refused");

@@ -4,7 +4,7 @@ use crate::{
     command::{self, cargo},
     deny, layers, links,
     packages::{self, Needed},
-    vectors,
+    threats, vectors,
 };
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     ("packages", || packages::install(NEEDED, "the tests")),
     ("formatting", || command::run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("links", links::run),
+    ("threats", threats::run),
     ("layers", layers::run),
     ("dependencies", deny::run),
     ("clippy", clippy),

@@ -17,7 +17,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::{
-    prelude::RngCore as _,
+    prelude::Rng as _,
     test_runner::{RngAlgorithm, TestRng},
 };
 use std::{
