@@ -120,3 +120,10 @@ pub enum KtmError {
     #[error("the KTM is stopping")]
     Stopping,
 }
+
+impl KtmError {
+    /// Whether it ends by itself when a KTM that runs elsewhere is heard of again.
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Away { .. } | Self::NoLease | Self::Skew { .. })
+    }
+}

@@ -39,7 +39,7 @@ use aups_store::{Changed, Revision};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 use thiserror::Error;
 
 /// How long a NOS goes on without hearing from the KTM. A revocation is done everywhere after so long at the latest.
@@ -150,6 +150,8 @@ pub type HostError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Enrolment {
     /// The body of the request.
     pub request: Bytes,
+    /// Where it came from, as the NOS sees it.
+    pub from: IpAddr,
     /// Where readers reach the NOS.
     pub server_url: String,
     /// Where they reach its broker.

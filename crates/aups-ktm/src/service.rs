@@ -23,6 +23,11 @@ pub trait KeysTopicsManager: Send + Sync + 'static {
         signing_key: VerifyingKey,
     ) -> BoxFuture<'a, Result<Incarnation, KtmError>>;
 
+    /// Whether what the caller knows of policies and registrations is what holds now: if not, it decides nothing.
+    fn current(&self) -> Result<(), KtmError> {
+        Ok(())
+    }
+
     /// Makes sure that the scope exists, whoever else asks for it at the same time. No I/O if it does.
     fn ensure_scope<'a>(&'a self, spec: &'a ScopeSpec) -> BoxFuture<'a, Result<ScopeTag, KtmError>>;
 

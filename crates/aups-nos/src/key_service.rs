@@ -229,6 +229,7 @@ impl KeyService {
         let now = self.clock.now();
         self.check_fresh(&unverified.sub, &unverified.freshness, now)?;
         self.check_origin(origin, &unverified.sub)?;
+        self.check_current()?;
         let (reader, request) = self.verify(bytes, &unverified.sub)?;
         let Some(keys) = &reader.keys else { return Err(unauthorised().into()) };
         if request.aud != self.realm {
@@ -344,6 +345,11 @@ impl KeyService {
              with: aups policy explain --reader {sub} --filter '{quoted}'"
         );
         (false, reason)
+    }
+
+    /// A NOS without a lease of its KTM knows neither who may read now nor who is registered.
+    pub(super) fn check_current(&self) -> Result<(), Refusal> {
+        self.ktm.current().map_err(|_| Refusal::later(unavailable(), Duration::from_secs(1)))
     }
 
     fn check_fresh(&self, sub: &Sub, freshness: &Freshness, now: UnixMillis) -> Result<(), Refusal> {

@@ -107,7 +107,7 @@ pub struct Nos {
 }
 
 impl Nos {
-    /// Starts a NOS: begins an incarnation and goes on with what the queue holds.
+    /// Starts a NOS: begins an incarnation and goes on with what the queue holds. While a KTM elsewhere is away, it takes data in.
     pub async fn start(parts: NosParts) -> Result<Self, StartError> {
         let NosParts {
             id,
@@ -130,15 +130,19 @@ impl Nos {
         let usage = Arc::new(usage_of_scopes(Arc::clone(&store), &*ktm).await?);
         let sources = Sources::open(store, Arc::clone(&clock), config.registration, config.sources_max).await?;
         let sources = sources.reserving(id.as_str().parse().ok());
-        let sealer = Sealer::begin(
+        let mut sealer = Sealer::new(
             id.clone(),
             Arc::clone(&ktm),
             Arc::clone(&clock),
             Arc::clone(&signing_key),
             Arc::clone(&usage),
             config.counters_max,
-        )
-        .await?;
+        );
+        // A KTM elsewhere may be away: then the pipeline begins, and waits.
+        match sealer.begin_session().await {
+            Err(error) if !error.is_temporary() => return Err(error.into()),
+            _ => {}
+        }
         let sources = Arc::new(sources);
         let pep =
             Pep::new(id.clone(), policies.clone(), Arc::clone(&ktm), Arc::clone(&sources), config.scopes_per_level_max);
@@ -254,7 +258,11 @@ impl fmt::Debug for Nos {
 async fn usage_of_scopes(store: Arc<dyn Store>, ktm: &dyn KeysTopicsManager) -> Result<Usage, StartError> {
     let usage = Usage::open(store).await?;
     let mut gone: BTreeSet<_> = usage.topics_by_scope().into_keys().collect();
-    for scope in ktm.scope_ids().await? {
+    let known = match ktm.scope_ids().await {
+        Err(error) if error.is_temporary() => return Ok(usage),
+        known => known?,
+    };
+    for scope in known {
         gone.remove(&scope);
     }
     usage.forget(&gone).await?;

@@ -140,6 +140,8 @@ impl Pep {
 
     /// Decides. Waits only for a scope that comes first.
     pub(crate) async fn permit<'a>(&mut self, entry: &'a Entry) -> Result<Permitted<'a>, NotPermitted> {
+        // What is not known to be in force is not decided by: the item waits, and is not withheld for good.
+        self.ktm.current().map_err(NotPermitted::Ktm)?;
         let marked = self.marked(entry).map_err(NotPermitted::Withheld)?;
         let marks = marked.as_ref().map_or(&UNMARKED, |source| &source.marks);
         let resource = Resource { item: &entry.item, topic: &entry.topic, marks };

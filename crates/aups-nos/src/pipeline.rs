@@ -132,6 +132,9 @@ impl Pipeline {
 
     /// Works until the backlog stops and everything in it was published and acknowledged.
     pub(crate) async fn run(mut self) {
+        while let Err(error) = self.sealer.begin_session().await {
+            self.wait_for_ktm(&error).await;
+        }
         self.recall_retained().await;
         let mut stopped = false;
         while !(stopped && self.in_flight.is_empty()) {
@@ -250,6 +253,9 @@ impl Pipeline {
             error!(error = error as &dyn std::error::Error, more, "no keys from the KTM; publishing waits");
         }
         self.retry.wait().await;
+        // Policies may have changed meanwhile, and keys.
+        self.pep.begin_batch();
+        self.sealer.begin_batch();
     }
 
     /// Seals anew what the broker retains and would be sealed otherwise now: some topics, the others later.

@@ -34,8 +34,8 @@ pub(crate) struct Sealer {
     signing_key: Arc<SigningKey>,
     usage: Arc<Usage>,
     counters_max: usize,
-    publisher: PublisherSlot,
-    session: Session,
+    /// `None` until the KTM gave one.
+    session: Option<(PublisherSlot, Session)>,
     scopes: HashMap<ScopeId, ScopeState>,
     counters: usize,
     /// Moves when keys change otherwise than by time.
@@ -94,31 +94,37 @@ struct ScopeState {
 }
 
 impl Sealer {
-    /// Begins a session.
-    pub(crate) async fn begin(
+    /// Seals once a session [began](Self::begin_session).
+    pub(crate) fn new(
         nos: NosId,
         ktm: Arc<dyn KeysTopicsManager>,
         clock: Arc<dyn Clock>,
         signing_key: Arc<SigningKey>,
         usage: Arc<Usage>,
         counters_max: usize,
-    ) -> Result<Self, KtmError> {
-        let (publisher, session) = begin_session(&nos, &*ktm, &signing_key).await?;
+    ) -> Self {
         let revisions = ktm.revisions();
-        Ok(Self {
+        Self {
             nos,
             ktm,
             clock,
             signing_key,
             usage,
             counters_max: counters_max.max(1),
-            publisher,
-            session,
+            session: None,
             scopes: HashMap::new(),
             counters: 0,
             revisions,
             asking: Asking { batch: 1, revision: 0 },
-        })
+        }
+    }
+
+    /// Begins a session, unless one has begun.
+    pub(crate) async fn begin_session(&mut self) -> Result<(), KtmError> {
+        if self.session.is_none() {
+            self.session = Some(begin_session(&self.nos, &*self.ktm, &self.signing_key).await?);
+        }
+        Ok(())
     }
 
     /// From now on the KTM is asked again for each scope.
@@ -139,6 +145,7 @@ impl Sealer {
             Cow::Owned(redacted.map_err(|error| unsealable(&error))?)
         };
         // Again after an expiry that fell between asking and sealing, and again in a new session.
+        self.begin_session().await.map_err(NotPermitted::Ktm)?;
         for _ in 0..4 {
             // Before the KTM's revision is looked at: what says that it is of after a revocation is sealed as such.
             let ts = self.clock.now();
@@ -191,13 +198,14 @@ impl Sealer {
         if state.key.as_ref().is_some_and(|key| key.key_id() == entry.key_id) {
             return Ok(true);
         }
+        let Some((publisher, session)) = self.session else { return Ok(false) };
         let order = (entry.terms.bump, entry.terms.epoch);
         let another = state.tag.replace(entry.key_id.scope_tag()).is_some_and(|tag| tag != entry.key_id.scope_tag());
         if another || state.newest.is_some_and(|newest| newest >= order) {
             info!(%scope.id, "a key came back: the clock was set back, or the scope is a new one");
             return Ok(false);
         }
-        state.key = Some(SealingKey::new(&entry, self.publisher, self.session));
+        state.key = Some(SealingKey::new(&entry, publisher, session));
         state.newest = Some(order);
         Ok(true)
     }
@@ -226,7 +234,7 @@ impl Sealer {
     pub(crate) async fn open_own(&self, topic: &Topic, payload: &[u8]) -> Result<Option<Opened>, KtmError> {
         let Ok(message) = SealedMessage::parse(payload) else { return Ok(None) };
         let header = message.header();
-        if header.publisher != self.publisher {
+        if self.session.is_none_or(|(publisher, _)| header.publisher != publisher) {
             return Ok(None);
         }
         let Some(resolved) = self.ktm.resolve(&header.key_id).await? else { return Ok(None) };
@@ -243,11 +251,10 @@ impl Sealer {
     }
 
     async fn renew_session(&mut self) -> Result<(), NotPermitted> {
-        (self.publisher, self.session) =
-            begin_session(&self.nos, &*self.ktm, &self.signing_key).await.map_err(NotPermitted::Ktm)?;
+        self.session = None;
         self.scopes.clear();
         self.counters = 0;
-        Ok(())
+        self.begin_session().await.map_err(NotPermitted::Ktm)
     }
 
     fn drop_expired_keys(&mut self) {

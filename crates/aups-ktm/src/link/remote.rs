@@ -163,11 +163,15 @@ impl RemoteKtm {
     /// Makes the link: with the certificate that this NOS has, or else with the token, which admits it.
     ///
     /// If it was admitted before, it does not wait for the KTM: what it does is answered with errors until the KTM is heard of
-    /// ([`ready`](Self::ready)). The follower is given a snapshot first.
+    /// ([`ready`](Self::ready)). The follower is made for the realm of this key, and given
+    /// a snapshot first.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub async fn connect(settings: LinkSettings, follower: Arc<dyn Follower>) -> Result<Self, LinkError> {
+    pub async fn connect(
+        settings: LinkSettings,
+        follower: impl FnOnce(&VerifyingKey) -> Arc<dyn Follower>,
+    ) -> Result<Self, LinkError> {
         let LinkSettings { url, dir, admission, clock } = settings;
         let url = url.trim_end_matches('/').to_owned();
         if !url.starts_with("https://") || reqwest::Url::parse(&url).is_err() {
@@ -183,6 +187,7 @@ impl RemoteKtm {
             (Some(identity), None) => return Err(LinkError::Expired(identity.expires)),
             (None, None) => return Err(LinkError::NoToken),
         };
+        let follower = follower(&identity.realm_key);
         let wall = Arc::clone(&clock);
         let remote = Arc::new(Remote {
             nos: identity.nos.clone(),
@@ -249,8 +254,8 @@ impl RemoteKtm {
 
     /// Has the KTM answer an enrolment.
     pub async fn enrol(&self, enrolment: Enrolment) -> Result<Enrolled, KtmError> {
-        let Enrolment { request, server_url, mqtt_url } = enrolment;
-        let asked = wire::Enrol { request: Base64(request), server_url, mqtt_url };
+        let Enrolment { request, from, server_url, mqtt_url } = enrolment;
+        let asked = wire::Enrol { request: Base64(request), from, server_url, mqtt_url };
         let answer: wire::EnrolAnswer = self.remote.post(path::ENROL, &asked).await?;
         let wire::EnrolAnswer { status, content_type, body: Base64(body) } = answer;
         Ok(Enrolled { status, content_type, body })
@@ -291,6 +296,10 @@ impl KeysTopicsManager for RemoteKtm {
 
     fn ensure_scope<'a>(&'a self, spec: &'a ScopeSpec) -> BoxFuture<'a, Result<ScopeTag, KtmError>> {
         self.remote.ensure_scope(spec).boxed()
+    }
+
+    fn current(&self) -> Result<(), KtmError> {
+        self.remote.check()
     }
 
     fn sealing_key<'a>(&'a self, scope: &'a ScopeId) -> BoxFuture<'a, Result<KeyEntry, KtmError>> {

@@ -282,8 +282,8 @@ impl Link {
     }
 
     async fn enrol(self: Arc<Self>, caller: Caller, asked: wire::Enrol) -> Result<wire::EnrolAnswer, Fault> {
-        let wire::Enrol { request, server_url, mqtt_url } = asked;
-        let enrolment = Enrolment { request: request.0, server_url, mqtt_url };
+        let wire::Enrol { request, from, server_url, mqtt_url } = asked;
+        let enrolment = Enrolment { request: request.0, from, server_url, mqtt_url };
         let enrolled = self.host.enrol(&caller.nos, enrolment).await;
         Ok(wire::EnrolAnswer {
             status: enrolled.status,

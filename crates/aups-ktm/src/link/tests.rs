@@ -143,7 +143,7 @@ impl Linked {
     ) -> Result<Self, LinkError> {
         let (copy, wall) = (Arc::new(Copy::default()), Arc::new(ManualClock::at(now)));
         let settings = LinkSettings { url: url.clone(), dir: dir.path().into(), admission, clock: wall.clone() };
-        let ktm = RemoteKtm::connect(settings, copy.clone()).await?;
+        let ktm = RemoteKtm::connect(settings, |_| copy.clone()).await?;
         Ok(Self { ktm, copy, wall, url, dir })
     }
 

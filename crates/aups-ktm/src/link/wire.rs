@@ -9,7 +9,7 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error as _, Visitor},
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::TopicUse;
 
@@ -236,6 +236,7 @@ pub(crate) struct Leased {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Enrol {
     pub(crate) request: Base64,
+    pub(crate) from: IpAddr,
     pub(crate) server_url: String,
     pub(crate) mqtt_url: String,
 }

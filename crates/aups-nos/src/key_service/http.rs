@@ -62,6 +62,7 @@ fn topics(service: &KeyService, request: &Request, address: IpAddr) -> Result<Re
     let token = bearer(request.headers())?.ok_or_else(unauthorised)?;
     let sub = Bearer::peek_sub(token.as_bytes()).map_err(|_| unauthorised())?;
     service.check_address(address)?;
+    service.check_current()?;
     let reader = service.readers.reader(&sub);
     let bearer = Bearer::verify(token.as_bytes(), &service.verifying_key(reader.as_deref()));
     let (Some(reader), Ok(bearer)) = (reader, bearer) else { return Err(unauthorised().into()) };

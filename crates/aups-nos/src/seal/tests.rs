@@ -27,8 +27,8 @@ impl Bench {
         let pep = Pep::new(nos_id(), in_force, ktm.clone(), sources().await, 10);
         let usage = Arc::new(Usage::open(Arc::new(InMemory::new())).await.unwrap());
         let key = Arc::new(signing_key());
-        let sealer = Sealer::begin(nos_id(), ktm.clone(), clock.clone(), key, usage, counters_max).await;
-        Self { clock, ktm, pep, sealer: sealer.unwrap() }
+        let sealer = Sealer::new(nos_id(), ktm.clone(), clock.clone(), key, usage, counters_max);
+        Self { clock, ktm, pep, sealer }
     }
 
     async fn seal(&mut self, entry: &Entry) -> Header {

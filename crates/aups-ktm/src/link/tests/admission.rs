@@ -243,8 +243,12 @@ async fn who_is_admitted_anew_cuts_off_who_was_before() {
 async fn what_only_the_ktm_can_do_is_done_by_its_process() {
     let realm = Realm::new().await;
     let nos = realm.nos("nos-1").await;
-    let enrolment =
-        Enrolment { request: "jws".into(), server_url: "http://nos-1".into(), mqtt_url: "mqtt://broker".into() };
+    let enrolment = Enrolment {
+        request: "jws".into(),
+        from: [127, 0, 0, 1].into(),
+        server_url: "http://nos-1".into(),
+        mqtt_url: "mqtt://broker".into(),
+    };
     let enrolled = nos.ktm.enrol(enrolment.clone()).await.unwrap();
     assert_eq!((enrolled.status, &*enrolled.content_type, &*enrolled.body), (201, "application/jose", &b"jws"[..]));
     assert_eq!(*realm.host.enrolments.lock().unwrap(), [("nos-1".parse().unwrap(), enrolment)]);
