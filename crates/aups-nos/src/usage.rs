@@ -5,8 +5,8 @@
 
 use aups_core::{ScopeId, Topic};
 use aups_envelope::{b64, sha256};
+use aups_ktm::link::TopicUse;
 use aups_store::{Change, Expect, Store, StoreError};
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,17 +21,6 @@ pub const UNREGISTERED_USES_MAX: usize = 10_000;
 const CHANGES_AT_ONCE: usize = 1_024;
 
 const PREFIX: &str = "nos/use/";
-
-/// A topic that something was published on, or withheld from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Use {
-    topic: Topic,
-    /// Under which scope; `None`: nobody may read what came on it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    scope: Option<ScopeId>,
-    registered: bool,
-}
 
 /// The record of topics cannot be read: the store's fault.
 #[derive(Debug, Error)]
@@ -59,11 +48,13 @@ struct Uses {
     count: usize,
     unregistered: usize,
     /// Not yet in the store.
-    unwritten: Vec<Use>,
+    unwritten: Vec<TopicUse>,
+    /// Not yet told to whoever keeps the uses of all NOSs, if anybody does.
+    unreported: Option<Vec<TopicUse>>,
 }
 
 impl Uses {
-    fn insert(&mut self, used: &Use) -> bool {
+    fn insert(&mut self, used: &TopicUse) -> bool {
         let full = self.count >= USES_MAX || (!used.registered && self.unregistered >= UNREGISTERED_USES_MAX);
         let known = self.by_topic.get(&used.topic).is_some_and(|under| under.contains_key(&used.scope));
         if known || full {
@@ -78,7 +69,7 @@ impl Uses {
 
 impl Usage {
     /// Reads what is remembered.
-    pub(crate) async fn open(store: Arc<dyn Store>) -> Result<Self, UsageError> {
+    pub async fn open(store: Arc<dyn Store>) -> Result<Self, UsageError> {
         let mut uses = Uses::default();
         for (key, value) in store.list(PREFIX).await?.0 {
             let used = serde_json::from_slice(&value.value).map_err(|_| UsageError::Corrupt(key))?;
@@ -105,11 +96,50 @@ impl Usage {
 
     /// Notes a use. No I/O; cheap, but not for every message: callers know what they noted.
     pub(crate) fn note(&self, topic: &Topic, scope: Option<ScopeId>, registered: bool) {
-        let used = Use { topic: topic.clone(), scope, registered };
+        let used = TopicUse { topic: topic.clone(), scope, registered };
         let mut uses = self.lock();
         if uses.insert(&used) {
+            if let Some(unreported) = &mut uses.unreported {
+                unreported.push(used.clone());
+            }
             uses.unwritten.push(used);
         }
+    }
+
+    /// From now on, what is noted is to be reported as well, and first all that is known.
+    pub fn begin_reporting(&self) {
+        let mut uses = self.lock();
+        let known = uses.by_topic.iter().flat_map(|(topic, under)| {
+            let used = |(scope, registered): (&Option<ScopeId>, &bool)| TopicUse {
+                topic: topic.clone(),
+                scope: *scope,
+                registered: *registered,
+            };
+            under.iter().map(used)
+        });
+        uses.unreported = Some(known.collect());
+    }
+
+    /// Uses that are to be reported, as many at most; whoever cannot report them [gives them back](Self::not_reported).
+    pub fn to_report(&self, most: usize) -> Vec<TopicUse> {
+        let mut uses = self.lock();
+        let Some(unreported) = &mut uses.unreported else { return Vec::new() };
+        unreported.split_off(unreported.len().saturating_sub(most))
+    }
+
+    /// Uses that could not be reported.
+    pub fn not_reported(&self, uses: Vec<TopicUse>) {
+        if let Some(unreported) = &mut self.lock().unreported {
+            unreported.extend(uses);
+        }
+    }
+
+    /// Takes note of what another NOS reports, and writes it down.
+    pub async fn take_report(&self, uses: Vec<TopicUse>) {
+        for TopicUse { topic, scope, registered } in uses {
+            self.note(&topic, scope, registered);
+        }
+        self.write().await;
     }
 
     /// Writes down what was noted; what the store does not take is tried again with the next call.
@@ -166,7 +196,7 @@ fn key(topic: &Topic, scope: Option<ScopeId>) -> String {
     format!("{PREFIX}{}", b64::encode(&sha256(&[scope, b"/", topic.as_str().as_bytes()])))
 }
 
-fn put(used: &Use) -> Change {
+fn put(used: &TopicUse) -> Change {
     // A topic and an id: JSON always takes them.
     let value = serde_json::to_vec(used).unwrap_or_default();
     Change::put(key(&used.topic, used.scope), value, Expect::Any)

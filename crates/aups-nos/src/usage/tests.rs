@@ -60,3 +60,22 @@ async fn what_the_store_holds_must_be_a_topic() {
     store.commit(vec![Change::put("nos/use/x", "{}", Expect::Any)]).await.unwrap();
     assert!(matches!(Usage::open(store).await, Err(UsageError::Corrupt(key)) if key == "nos/use/x"));
 }
+
+#[tokio::test]
+async fn what_is_known_and_what_comes_is_reported_once_unless_it_is_given_back() {
+    let usage = Usage::open(Arc::new(InMemory::default())).await.unwrap();
+    usage.note(&topic("before"), None, true);
+    assert!(usage.to_report(10).is_empty(), "nobody keeps the uses of all NOSs");
+    usage.begin_reporting();
+    for name in ["a", "b", "a"] {
+        usage.note(&topic(name), Some(scope(1)), false);
+    }
+    let first = usage.to_report(2);
+    assert_eq!(first.len(), 2);
+    usage.not_reported(first);
+    let elsewhere = Usage::open(Arc::new(InMemory::default())).await.unwrap();
+    elsewhere.take_report(usage.to_report(10)).await;
+    assert!(usage.to_report(10).is_empty());
+    assert_eq!(elsewhere.topics(), usage.topics());
+    assert_eq!(elsewhere.topics_by_scope(), usage.topics_by_scope());
+}
