@@ -7,8 +7,11 @@ mod demo;
 mod enrol;
 mod group;
 mod key;
+mod ktm;
+mod nos;
 mod policy;
 mod reader;
+mod role;
 mod schema;
 mod send;
 mod source;
@@ -58,6 +61,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 input refused.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Up),
+    Ktm(ktm::Ktm),
+    Nos(nos::Nos),
     Demo(demo::Demo),
     User(reader::User),
     App(reader::App),
@@ -91,6 +96,8 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
     let done = runtime.block_on(async {
         match command {
             Command::Up(up) => up.run(&server).await,
+            Command::Ktm(ktm) => ktm.run(&server).await,
+            Command::Nos(nos) => nos.run(&server).await,
             Command::Demo(demo) => demo.run().await,
             Command::User(user) => user.run(&server).await,
             Command::App(app) => app.run(&server).await,

@@ -9,9 +9,13 @@ mod digest;
 mod enrolment;
 mod gate;
 mod http;
+mod ktm;
+mod nodes;
+mod nos;
 mod policies;
 mod process;
 mod registry;
+mod replica;
 mod revocation;
 mod sink;
 
@@ -22,6 +26,9 @@ use aups_core::NosId;
 use aups_ktm::custody::{self, Keyring};
 use aups_store::Store;
 use data_path::{DataPath, Realm};
+use enrolment::Reach;
+pub(crate) use ktm::{KtmServer, start_ktm};
+pub(crate) use nos::start_nos;
 use process::{Process, Serving, listen};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -53,6 +60,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         decisions: administration.policies.decisions(),
         residuals: Arc::clone(&administration.residuals),
         readers: Arc::clone(&administration.registry) as _,
+        clock: Arc::clone(&process.clock),
     };
     let data_path = DataPath::start(&mut process, &settings, nos_id, signing_key, realm).await?;
     let DataPath { nos, mqtt } = &data_path;
@@ -60,10 +68,11 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         sessions: Arc::clone(&mqtt.sessions),
         sources: Some(SourcesAdmin { sources: nos.sources(), clock: Arc::clone(&process.clock) }),
         usage: nos.usage(),
-        server_url,
-        mqtt_url: mqtt.url.clone(),
+        reach: Some(Reach { server_url, mqtt_url: mqtt.url.clone() }),
+        nodes: None,
     };
-    let routes = nos.router().merge(administration.routes(&process, surroundings));
+    let enrolment = administration.enrolment(&process, Arc::clone(&mqtt.sessions));
+    let routes = nos.router().merge(administration.routes(&process, enrolment, surroundings));
     let sink = Arc::clone(&mqtt.sink);
     let serving = Serving::start(listener, http::finish(routes, Arc::new(move || sink.connected())))?;
     Ok(Server { process, serving, data_path, nobody_reads: administration.nobody_reads() })

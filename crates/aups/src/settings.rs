@@ -46,7 +46,7 @@ pub(crate) enum KekHolder {
     Passphrase,
 }
 
-/// Everything that `aups up` can be told.
+/// Everything that a role can be told; each takes what concerns it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServerSettings {
@@ -56,6 +56,10 @@ pub(crate) struct ServerSettings {
     pub(crate) http: SocketAddr,
     /// MQTT listener of the embedded broker.
     pub(crate) mqtt: SocketAddr,
+    /// Where NOSs that run apart connect to `aups ktm`.
+    pub(crate) link: SocketAddr,
+    /// Where the KTM of an `aups nos` is: `https://host:port`.
+    pub(crate) ktm: Option<String>,
     /// URL of another broker; then no embedded one starts.
     pub(crate) broker: Option<String>,
     /// What a 202 means.
@@ -85,6 +89,8 @@ impl Default for ServerSettings {
             data_dir: "./aups-data".into(),
             http: (Ipv4Addr::LOCALHOST, 8080).into(),
             mqtt: (Ipv4Addr::LOCALHOST, 1883).into(),
+            link: (Ipv4Addr::LOCALHOST, 8443).into(),
+            ktm: None,
             broker: None,
             durability: Durability::default(),
             registration: None,
@@ -109,14 +115,17 @@ impl ServerSettings {
 
     /// Refuses plain listeners that others reach, unless that was asked for by its name.
     pub(crate) fn check_listeners(&self) -> anyhow::Result<()> {
-        let embedded = self.broker.is_none().then_some(("mqtt", self.mqtt));
-        for (name, address) in [("http", self.http)].into_iter().chain(embedded) {
-            if !address.ip().is_loopback() && !self.insecure {
-                bail!(
-                    "{name} = {address} can be reached by others and this version speaks plain HTTP and MQTT only; \
-                     listen on 127.0.0.1 behind a TLS proxy, or say --insecure"
-                );
-            }
+        self.check_listener("http", self.http)?;
+        if self.broker.is_none() { self.check_listener("mqtt", self.mqtt) } else { Ok(()) }
+    }
+
+    /// The same for one of them.
+    pub(crate) fn check_listener(&self, name: &str, address: SocketAddr) -> anyhow::Result<()> {
+        if !address.ip().is_loopback() && !self.insecure {
+            bail!(
+                "{name} = {address} can be reached by others and this version speaks plain HTTP and MQTT only; \
+                 listen on 127.0.0.1 behind a TLS proxy, or say --insecure"
+            );
         }
         Ok(())
     }

@@ -3,17 +3,10 @@
 use super::{
     admin::ServerArgs,
     failure::Failure,
-    stop::Stop,
-    terminal::{self, Stream},
+    role::{self, NosArgs, RoleArgs, Started},
 };
-use crate::{
-    server,
-    settings::{Durability, KekHolder, Registration, ServerSettings},
-};
-use aups_core::Filter;
-use clap::{Args, ValueEnum};
-use std::{io, net::SocketAddr, path::PathBuf};
-use tracing_subscriber::EnvFilter;
+use crate::server::{self, Server};
+use clap::Args;
 
 /// Start every role in this process
 #[derive(Debug, Args)]
@@ -26,46 +19,10 @@ logs go to standard error. Ctrl-C and SIGTERM drain and stop. Settings come from
 environment, then from --config, then from the defaults."
 )]
 pub(crate) struct Up {
-    /// HTTP listener; port 0 picks one [default: 127.0.0.1:8080]
-    #[arg(long, hide_env = true, env = "AUPS_HTTP", value_name = "ADDR")]
-    http: Option<SocketAddr>,
-    /// MQTT listener of the embedded broker; port 0 picks one [default: 127.0.0.1:1883]
-    #[arg(long, hide_env = true, env = "AUPS_MQTT", value_name = "ADDR")]
-    mqtt: Option<SocketAddr>,
-    /// Publish to this broker, as in mqtt://user:password@127.0.0.1:1884; no embedded one starts
-    #[arg(long, hide_env = true, env = "AUPS_BROKER", value_name = "URL")]
-    broker: Option<String>,
-    /// What a 202 means: the data is on disk, or in memory [default: disk]
-    #[arg(long, hide_env = true, env = "AUPS_DURABILITY", value_enum)]
-    durability: Option<Durability>,
-    /// How things register: openly, or with a token of `aups source invite` [default: open on loopback, else token]
-    #[arg(long, hide_env = true, env = "AUPS_REGISTRATION", value_enum)]
-    registration: Option<Registration>,
-    /// Allow plain HTTP and MQTT on addresses that others can reach
-    #[arg(long, hide_env = true, env = "AUPS_INSECURE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_name = "BOOL", hide_possible_values = true)]
-    insecure: Option<bool>,
-    /// What holds the key-encryption key: the file DIR/kek, AUPS_KEK, or a passphrase [default: file]
-    #[arg(long, hide_env = true, env = "AUPS_KEK_PROVIDER", value_enum, value_name = "HOLDER")]
-    kek: Option<KekHolder>,
-    /// A file with that passphrase; else AUPS_KEK_PASSPHRASE, or the terminal
-    #[arg(long, hide_env = true, env = "AUPS_KEK_PASSPHRASE_FILE", value_name = "FILE")]
-    kek_passphrase_file: Option<PathBuf>,
-    /// Let the broker keep the last message of matching topics for later subscribers (repeatable)
-    #[arg(long, hide_env = true, env = "AUPS_RETAIN", value_name = "FILTER", value_delimiter = ',')]
-    retain: Vec<Filter>,
-    /// How readers and sources reach the HTTP listener, if not by its own address
-    #[arg(long, hide_env = true, env = "AUPS_PUBLIC_URL", value_name = "URL")]
-    public_url: Option<String>,
-    /// A settings file (TOML)
-    #[arg(long, hide_env = true, env = "AUPS_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// What to log: error, warn, info, debug, trace, or directives such as aups_nos=debug
-    #[arg(long, hide_env = true, env = "AUPS_LOG", value_name = "FILTER", default_value = "info,mqtt5=warn")]
-    log: String,
-    /// How to log
-    #[arg(long, hide_env = true, env = "AUPS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
-    log_format: LogFormat,
+    #[command(flatten)]
+    role: RoleArgs,
+    #[command(flatten)]
+    nos: NosArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -77,63 +34,25 @@ Examples:
   aups up --retain 'data/#'                       values for late subscribers
   AUPS_LOG=debug aups up --log-format json";
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    /// For people
-    Human,
-    /// One JSON object a line
-    Json,
-}
-
 impl Up {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
-        start_log(&self.log, self.log_format)?;
-        let settings = self.settings(server)?;
-        let mut stop = Stop::listen()?;
-        let started = tokio::select! {
-            started = server::start(settings) => started?,
-            () = stop.asked() => return Ok(()),
-        };
-        terminal::line(&format!("ready http={} mqtt={}", started.http_addr(), started.mqtt_addr()))?;
-        if started.nobody_reads() {
-            terminal::note(
-                "no policy is in force: nobody reads, and nothing is published; say who may: aups policy apply FILE",
-            );
-        }
-        stop.asked().await;
-        tracing::info!("draining");
-        started.stop().await?;
-        Ok(())
-    }
-
-    /// The settings file with what flags and environment say laid over it.
-    fn settings(self, server: &ServerArgs) -> Result<ServerSettings, Failure> {
-        let mut settings = ServerSettings::load(self.config.as_deref())?;
-        settings.data_dir = server.data_dir.clone().unwrap_or(settings.data_dir);
-        settings.http = self.http.unwrap_or(settings.http);
-        settings.mqtt = self.mqtt.unwrap_or(settings.mqtt);
-        settings.broker = self.broker.or(settings.broker);
-        settings.durability = self.durability.unwrap_or(settings.durability);
-        settings.registration = self.registration.or(settings.registration);
-        settings.insecure = self.insecure.unwrap_or(settings.insecure);
-        settings.kek = self.kek.unwrap_or(settings.kek);
-        settings.kek_passphrase_file = self.kek_passphrase_file.or(settings.kek_passphrase_file);
-        if !self.retain.is_empty() {
-            settings.retain = self.retain;
-        }
-        settings.public_url = self.public_url.or(settings.public_url);
-        Ok(settings)
+        self.role.start_log()?;
+        let mut settings = self.role.settings(server)?;
+        self.nos.lay_over(&mut settings);
+        role::run(server::start(settings)).await
     }
 }
 
-fn start_log(filter: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        Failure::failed(format!("--log {filter}: {error}")).help("try --log info, or --log aups_nos=debug")
-    })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Human => log.with_ansi(Stream::Stderr.is_coloured()).init(),
-        LogFormat::Json => log.json().init(),
+impl Started for Server {
+    fn addresses(&self) -> String {
+        format!("http={} mqtt={}", self.http_addr(), self.mqtt_addr())
     }
-    Ok(())
+
+    fn nobody_reads(&self) -> bool {
+        self.nobody_reads()
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop().await
+    }
 }

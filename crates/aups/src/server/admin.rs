@@ -7,6 +7,7 @@ mod condition;
 mod explain;
 mod groups;
 mod keys;
+mod nodes;
 mod policies;
 mod readers;
 mod schema;
@@ -16,8 +17,8 @@ mod tokens;
 
 use super::{
     audit::Note,
-    enrolment::Enrolment,
     http::{Refused, read_body},
+    nodes::Nodes,
     policies::Policies,
     registry::{Registry, RegistryError},
     revocation::Revoked,
@@ -25,7 +26,7 @@ use super::{
 use access::Access;
 pub(crate) use app_bearers::AppBearers;
 use aups_core::Problem;
-use aups_ktm::Ktm;
+use aups_ktm::{Ktm, Realm};
 use aups_nos::Usage;
 use axum::{
     Router,
@@ -46,13 +47,15 @@ const ADMIN_BODY_BYTES_MAX: usize = 256 << 10;
 pub(crate) struct Admin {
     pub(crate) access: Access,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) enrolment: Arc<Enrolment>,
+    pub(crate) realm: Arc<Realm>,
     pub(crate) policies: Arc<Policies>,
     /// Those of this process, if it is a NOS.
     pub(crate) sources: Option<SourcesAdmin>,
     pub(crate) usage: Arc<Usage>,
     pub(crate) ktm: Arc<Ktm>,
     pub(crate) sessions: Arc<dyn Sessions>,
+    /// NOSs that run apart, if there may be any.
+    pub(crate) nodes: Option<Nodes>,
 }
 
 /// The readers' sessions at the broker, as far as the administrator's acts concern them.
@@ -84,7 +87,7 @@ pub(super) async fn end_sessions(sessions: &dyn Sessions, revoked: &Revoked) {
 
 /// What a realm's administrator may ask, each behind a token and recorded.
 pub(crate) fn router(admin: Admin) -> Router {
-    let (access, sources) = (admin.access.clone(), admin.sources.clone());
+    let (access, sources, nodes) = (admin.access.clone(), admin.sources.clone(), admin.nodes.clone());
     let realm = Router::new()
         .merge(readers::router())
         .merge(groups::router())
@@ -94,7 +97,13 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(keys::router())
         .merge(scopes::router())
         .with_state(admin);
-    guarded(sources.map(sources::router).into_iter().fold(realm, Router::merge), access)
+    let here = sources.map(sources::router).into_iter().chain(nodes.map(nodes::router));
+    guarded(here.fold(realm, Router::merge), access)
+}
+
+/// What the administrator of a NOS that runs apart may ask of it: the realm's own process has the rest.
+pub(crate) fn nos_router(access: Access, sources: SourcesAdmin) -> Router {
+    guarded(sources::router(sources), access)
 }
 
 /// Puts every route behind a token and into the trail, those of the tokens and of the trail with them.

@@ -3,7 +3,8 @@
 use super::{
     admin::{self, Admin, AppBearers, Sessions, SourcesAdmin},
     audit::{Event, Signer},
-    enrolment::{self, Enrolment},
+    enrolment::{self, Enrolment, Reach},
+    nodes::Nodes,
     policies::Policies,
     process::Process,
     registry::Registry,
@@ -32,9 +33,10 @@ pub(super) struct Surroundings {
     /// Of this process, if it is a NOS.
     pub(super) sources: Option<SourcesAdmin>,
     pub(super) usage: Arc<Usage>,
-    /// Where readers reach the key service, and the broker.
-    pub(super) server_url: String,
-    pub(super) mqtt_url: String,
+    /// How readers that enrol here reach their NOS; `None`: they enrol elsewhere.
+    pub(super) reach: Option<Reach>,
+    /// NOSs that run apart, if there may be any.
+    pub(super) nodes: Option<Nodes>,
 }
 
 impl Administration {
@@ -60,28 +62,35 @@ impl Administration {
         self.policies.active().version.policies == 0
     }
 
-    /// Where readers become readers, and what administrators may ask.
-    pub(super) fn routes(&self, process: &Process, surroundings: Surroundings) -> Router {
-        let Surroundings { sessions, sources, usage, server_url, mqtt_url } = surroundings;
-        let enrolment = Arc::new(Enrolment {
+    /// Where readers get their identities.
+    pub(super) fn enrolment(&self, process: &Process, sessions: Arc<dyn Sessions>) -> Arc<Enrolment> {
+        Arc::new(Enrolment {
             realm: Arc::clone(&self.realm),
             registry: Arc::clone(&self.registry),
             audit: Arc::clone(&process.audit),
-            sessions: Arc::clone(&sessions),
-            server_url,
-            mqtt_url,
-        });
+            sessions,
+        })
+    }
+
+    /// Where readers enrol, and what administrators may ask.
+    pub(super) fn routes(&self, process: &Process, enrolment: Arc<Enrolment>, surroundings: Surroundings) -> Router {
+        let Surroundings { sessions, sources, usage, reach, nodes } = surroundings;
         let apps = AppBearers::new(Arc::clone(&self.registry), self.realm.id(), Arc::clone(&process.clock));
         let admin = Admin {
-            access: process.access(Some(Arc::new(apps))),
+            access: process.access(Some(Arc::new(apps)), nodes.clone()),
+            nodes,
             registry: Arc::clone(&self.registry),
-            enrolment: Arc::clone(&enrolment),
+            realm: Arc::clone(&self.realm),
             policies: Arc::clone(&self.policies),
             sources,
             usage,
             ktm: Arc::clone(&self.ktm),
             sessions,
         };
-        admin::router(admin).route("/v1/enrol", post(enrolment::enrol).with_state(enrolment))
+        let routes = admin::router(admin);
+        match reach {
+            Some(reach) => routes.route("/v1/enrol", post(enrolment::enrol).with_state((enrolment, reach))),
+            None => routes,
+        }
     }
 }

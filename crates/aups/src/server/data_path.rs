@@ -9,7 +9,7 @@ use super::{
 use crate::settings::{Durability, Registration, ServerSettings};
 use anyhow::Context as _;
 use aups_broker::{Broker, BrokerSettings};
-use aups_core::NosId;
+use aups_core::{Clock, NosId};
 use aups_envelope::{SigningKey, VerifyingKey};
 use aups_ktm::KeysTopicsManager;
 use aups_nos::{
@@ -28,6 +28,7 @@ pub(super) struct Realm {
     pub(super) decisions: watch::Receiver<Arc<Pdp>>,
     pub(super) residuals: Arc<Residuals>,
     pub(super) readers: Arc<dyn Credentials>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// A NOS at work.
@@ -46,7 +47,7 @@ impl DataPath {
         signing_key: SigningKey,
         realm: Realm,
     ) -> anyhow::Result<Self> {
-        let Realm { key, ktm, decisions, residuals, readers } = realm;
+        let Realm { key, ktm, decisions, residuals, readers, clock } = realm;
         let (key_requests_in, key_requests) = key_request_queue();
         let mqtt = Mqtt::start(settings, &id, Arc::clone(&readers), decisions.clone(), key_requests_in).await?;
         let nos = Nos::start(NosParts {
@@ -60,7 +61,7 @@ impl DataPath {
             sink: Arc::clone(&mqtt.sink),
             store: Arc::clone(&process.store),
             queue: open_queue(settings).await?,
-            clock: Arc::clone(&process.clock),
+            clock,
             config: nos_config(settings),
             ledger: None,
             key_requests,

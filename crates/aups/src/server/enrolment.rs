@@ -22,10 +22,14 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use std::{net::SocketAddr, sync::Arc};
+use bytes::Bytes;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// Largest enrolment request: an X-Wing key in base64url, twice encoded, and room.
-const ENROL_BODY_BYTES_MAX: usize = 16 << 10;
+pub(super) const ENROL_BODY_BYTES_MAX: usize = 16 << 10;
 
 /// What enrolment needs.
 pub(crate) struct Enrolment {
@@ -33,38 +37,53 @@ pub(crate) struct Enrolment {
     pub(crate) registry: Arc<Registry>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) sessions: Arc<dyn Sessions>,
-    /// Where readers reach the key service.
+}
+
+/// How readers reach a NOS: what their identities say.
+#[derive(Debug, Clone)]
+pub(crate) struct Reach {
+    /// The key service.
     pub(crate) server_url: String,
-    /// Where readers reach the broker.
+    /// The broker.
     pub(crate) mqtt_url: String,
 }
 
 /// Answers `POST /v1/enrol` as DESIGN section 7 has it.
 pub(crate) async fn enrol(
-    State(enrolment): State<Arc<Enrolment>>,
+    State((enrolment, reach)): State<(Arc<Enrolment>, Reach)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response, Refused> {
-    enrolment.audit.check().map_err(|error| unwritable(&error))?;
     let body = read_body(request, ENROL_BODY_BYTES_MAX).await?;
-    let request = EnrolRequest::verify(&body).map_err(|error| {
-        Refused::from(Problem::new(
-            400,
-            "malformed-enrolment",
-            "Malformed enrolment request",
-            format!(
-                "{error}; an enrolment request is a compact JWS of type aups-enrol, signed by the key that it carries"
-            ),
-        ))
-    })?;
-    // In a task of its own: that the reader goes away does not stop its enrolment half way, nor the record of it.
-    let done = tokio::spawn(async move { enrolment.trade(&request, &body, peer).await });
-    done.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    enrolment.answer(body, peer.ip(), reach).await
 }
 
 impl Enrolment {
-    /// The identity for the token. What the reader had before ends.
-    async fn trade(&self, request: &EnrolRequest, body: &[u8], peer: SocketAddr) -> Result<Response, Refused> {
+    /// The identity for the token in a request. What the reader had before ends.
+    pub(crate) async fn answer(self: Arc<Self>, body: Bytes, from: IpAddr, reach: Reach) -> Result<Response, Refused> {
+        self.audit.check().map_err(|error| unwritable(&error))?;
+        let request = EnrolRequest::verify(&body).map_err(|error| {
+            Refused::from(Problem::new(
+                400,
+                "malformed-enrolment",
+                "Malformed enrolment request",
+                format!(
+                    "{error}; an enrolment request is a compact JWS of type aups-enrol, signed by the key that it carries"
+                ),
+            ))
+        })?;
+        // In a task of its own: that the reader goes away does not stop its enrolment half way, nor the record of it.
+        let done = tokio::spawn(async move { self.trade(&request, &body, from, reach).await });
+        done.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    async fn trade(
+        &self,
+        request: &EnrolRequest,
+        body: &[u8],
+        from: IpAddr,
+        reach: Reach,
+    ) -> Result<Response, Refused> {
         let password = b64::encode(&random::<32>());
         let (record, revoked) = self
         .registry
@@ -72,7 +91,7 @@ impl Enrolment {
         .await
         .map_err(|error| match error {
             RegistryError::Token => {
-                self.audit.refused(Call::new(None, peer.ip(), "POST", "/v1/enrol"), 401);
+                self.audit.refused(Call::new(None, from, "POST", "/v1/enrol"), 401);
                 Refused::from(Problem::new(
                     401,
                     "enrolment-token",
@@ -83,7 +102,7 @@ impl Enrolment {
             other => other.into(),
         })?;
         end_sessions(&*self.sessions, &revoked).await;
-        let address = peer.ip().to_canonical();
+        let address = from.to_canonical();
         let enrolled = Event::Enrolled { kind: record.kind, sub: record.sub.clone(), address };
         self.audit.record(enrolled).await.map_err(|error| unwritten_outcome(&error))?;
         tracing::info!(sub = %record.sub, kind = %record.kind, "reader enrolled");
@@ -93,8 +112,8 @@ impl Enrolment {
             sub: record.sub.clone(),
             realm: self.realm.id(),
             realm_key: self.realm.public(),
-            server: self.server_url.clone(),
-            mqtt: MqttAccess { url: self.mqtt_url.clone(), username: record.sub.to_string(), password },
+            server: reach.server_url,
+            mqtt: MqttAccess { url: reach.mqtt_url, username: record.sub.to_string(), password },
         };
         let answer = enrolled.sign(self.realm.signing_key());
         Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/jose")], answer).into_response())

@@ -8,6 +8,7 @@ use super::{
     admin_tokens::AdminTokens,
     audit::{Audit, Event},
     http,
+    nodes::Nodes,
 };
 use anyhow::Context as _;
 use aups_client::SystemClock;
@@ -59,13 +60,14 @@ impl Process {
     }
 
     /// Who may administer this process.
-    pub(super) fn access(&self, apps: Option<Arc<AppBearers>>) -> Access {
+    pub(super) fn access(&self, apps: Option<Arc<AppBearers>>, nodes: Option<Nodes>) -> Access {
         Access {
             tokens: Arc::clone(&self.tokens),
             guesses: Arc::new(Guesses::default()),
             audit: Arc::clone(&self.audit),
             clock: Arc::clone(&self.clock),
             apps,
+            nodes,
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod administration;
 mod administrators;
+mod apart;
 mod apps;
 mod chain;
 mod cli;

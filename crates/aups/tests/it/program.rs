@@ -20,12 +20,15 @@ permit(principal, action == Action::"receive", resource in Topic::"data")
 when { principal.roles.contains("meteorologist") };
 "#;
 
-/// `aups up` in a directory of its own. Killed when dropped.
+/// A role of `aups` in a directory of its own. Killed when dropped.
 pub(crate) struct Aups {
     child: Option<Child>,
     dir: TempDir,
+    /// `up`, `ktm` or `nos`.
+    role: &'static str,
     extra: Vec<String>,
     pub(crate) http: String,
+    /// Of the broker; of a KTM, where NOSs connect.
     pub(crate) mqtt_port: u16,
 }
 
@@ -37,9 +40,14 @@ impl Aups {
 
     /// With further arguments.
     pub(crate) fn start_with(extra: &[&str]) -> Self {
+        Self::start_role("up", extra)
+    }
+
+    /// One role alone.
+    pub(crate) fn start_role(role: &'static str, extra: &[&str]) -> Self {
         let extra = extra.iter().map(ToString::to_string).collect();
-        let mut aups =
-            Self { child: None, dir: tempfile::tempdir().unwrap(), extra, http: String::new(), mqtt_port: 0 };
+        let dir = tempfile::tempdir().unwrap();
+        let mut aups = Self { child: None, dir, role, extra, http: String::new(), mqtt_port: 0 };
         aups.up("127.0.0.1:0", "127.0.0.1:0");
         aups
     }
@@ -65,8 +73,13 @@ impl Aups {
 
     /// Kills it with SIGKILL while others use it. To be [started again](Self::kill_and_restart).
     pub(crate) fn kill_now(&self) {
+        self.signal("-KILL");
+    }
+
+    /// Sends it a signal: `-STOP` lets it neither answer nor hang up, `-CONT` lets it go on.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// SIGTERM, and waits for the end.
@@ -80,7 +93,8 @@ impl Aups {
     fn up(&mut self, http: &str, mqtt: &str) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_aups"))
-            .args(["up", "--http", http, "--mqtt", mqtt, "--data-dir"])
+            .args([self.role, "--http", http, if self.role == "ktm" { "--link" } else { "--mqtt" }, mqtt])
+            .arg("--data-dir")
             .arg(self.data_dir())
             .args(&self.extra)
             .stdout(Stdio::piped())
@@ -90,11 +104,11 @@ impl Aups {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(rest) = line.trim().strip_prefix("ready http=") else {
-            panic!("`aups up` said {line:?}, and to its log:\n{}", self.log());
+            panic!("`aups {}` said {line:?}, and to its log:\n{}", self.role, self.log());
         };
-        let (http, mqtt) = rest.split_once(" mqtt=").unwrap();
+        let (http, other) = rest.split_once(' ').unwrap();
         self.http = http.into();
-        self.mqtt_port = mqtt.rsplit_once(':').unwrap().1.parse().unwrap();
+        self.mqtt_port = other.rsplit_once(':').unwrap().1.parse().unwrap();
         self.child = Some(child);
     }
 

@@ -5,6 +5,7 @@ use crate::server::{
     admin_tokens::{Actor, AdminTokens, Presented},
     audit::{Audit, AuditError, Call, Event, Note},
     http::Refused,
+    nodes::Nodes,
     registry::Registrar,
 };
 use aups_core::{Clock, Problem, UnixMillis};
@@ -33,6 +34,8 @@ pub(crate) struct Access {
     pub(crate) clock: Arc<dyn Clock>,
     /// Apps that rule users of their own, where readers are registered.
     pub(crate) apps: Option<Arc<AppBearers>>,
+    /// NOSs that run apart: a change is done when it holds there.
+    pub(crate) nodes: Option<Nodes>,
 }
 
 /// Lets administrators through, and apps to their own users; further in, `Extension<Actor>` says who it is, and
@@ -125,7 +128,7 @@ impl Guesses {
 }
 
 /// Puts every request of an administrator into the audit trail: reads are counted; of all others, that they began is on
-/// disk before anything happens, and what came of them before the answer. Further in, `Extension<Note>` takes what
+/// disk before anything happens, and what came of them before the answer, which waits until it holds at every NOS. Further in, `Extension<Note>` takes what
 /// changed.
 pub(super) async fn record(
     State(access): State<Access>,
@@ -148,6 +151,9 @@ pub(super) async fn record(
     // In a task of its own: that the client goes away does not stop a change half way, nor its record.
     let change = tokio::spawn(async move {
         let response = next.run(request).await;
+        if let Some(nodes) = &access.nodes {
+            nodes.settled().await;
+        }
         let status = response.status().as_u16();
         let outcome = Event::Call { begun, call, status, changed: note.changed() };
         access.audit.record(outcome).await.map_err(|error| unwritten_outcome(&error))?;

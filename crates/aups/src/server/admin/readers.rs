@@ -68,7 +68,7 @@ impl From<ReaderRecord> for View {
 }
 
 fn with_token(admin: &Admin, (record, issued): (ReaderRecord, IssuedToken)) -> Json<WithToken> {
-    let token = EnrolmentToken::new(issued.secret, &admin.enrolment.realm.public());
+    let token = EnrolmentToken::new(issued.secret, &admin.realm.public());
     Json(WithToken { reader: record.into(), token: token.to_string(), token_expires: issued.expires })
 }
 

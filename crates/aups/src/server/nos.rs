@@ -1,0 +1,127 @@
+//! A NOS alone, of a realm whose KTM is elsewhere.
+
+use super::{
+    Server,
+    admin::{self, Sessions, SourcesAdmin},
+    administration::RESIDUALS_MAX,
+    data_path::{DataPath, Realm},
+    enrolment::{ENROL_BODY_BYTES_MAX, Reach},
+    http::{self, Refused, read_body},
+    open_keyring,
+    process::{Process, Serving, listen},
+    replica::Replica,
+};
+use crate::settings::ServerSettings;
+use anyhow::Context as _;
+use aups_core::Problem;
+use aups_envelope::realm_id;
+use aups_ktm::{
+    custody,
+    link::{AdmissionToken, Enrolment, Lease, LinkSettings, RemoteKtm, USES_REPORTED_MAX},
+};
+use aups_nos::Usage;
+use aups_policy::Residuals;
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::time::interval;
+
+/// How often topics in use are reported to the realm's own process, where administrators ask for them.
+const USES_REPORTED_EVERY: Duration = Duration::from_secs(2);
+
+/// Starts a NOS alone; when this returns, everything listens. Whether it seals and gives keys, its KTM decides.
+pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<AdmissionToken>) -> anyhow::Result<Server> {
+    settings.check_listeners()?;
+    let url = settings.ktm.clone().context("say where the KTM is: --ktm https://HOST:PORT")?;
+    let mut process = Process::open(&settings.data_dir).await?;
+    let keyring = open_keyring(&settings, &*process.store).await?;
+    let listener = listen("http", settings.http).await?;
+    let server_url = settings.public_url.clone().unwrap_or(format!("http://{}", listener.local_addr()?));
+
+    let (dir, clock) = (process.dir.join("link"), Arc::clone(&process.clock));
+    let replica = OnceLock::new();
+    let remote = RemoteKtm::connect(LinkSettings { url: url.clone(), dir, admission, clock }, |realm_key| {
+        Arc::clone(replica.get_or_init(|| Arc::new(Replica::new(realm_id(realm_key))))) as _
+    });
+    let remote = Arc::new(remote.await?);
+    let replica = replica.into_inner().context("the link has no realm")?;
+    let id = remote.name();
+    tracing::info!(nos = %id, url, "a NOS of the KTM there");
+    let signing_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &id).await?;
+    let realm = Realm {
+        key: remote.realm_key(),
+        ktm: Arc::clone(&remote) as _,
+        decisions: replica.decisions(),
+        residuals: Arc::new(Residuals::new(RESIDUALS_MAX)),
+        readers: Arc::clone(&replica) as _,
+        clock: remote.clock(),
+    };
+    let data_path = DataPath::start(&mut process, &settings, id, signing_key, realm).await?;
+    let DataPath { nos, mqtt } = &data_path;
+    process.keep_up(end_sessions(replica, Arc::clone(&mqtt.sessions)));
+    process.keep_up(report_uses(Arc::clone(&remote), nos.usage()));
+
+    let sources = SourcesAdmin { sources: nos.sources(), clock: Arc::clone(&process.clock) };
+    let reach = Reach { server_url, mqtt_url: mqtt.url.clone() };
+    let routes = nos
+        .router()
+        .merge(admin::nos_router(process.access(None, None), sources))
+        .route("/v1/enrol", post(pass_on_enrolment).with_state((Arc::clone(&remote), reach)));
+    let (sink, lease) = (Arc::clone(&mqtt.sink), remote.lease());
+    let ready = move || sink.connected() && *lease.borrow() != Lease::Ended;
+    let serving = Serving::start(listener, http::finish(routes, Arc::new(ready)))?;
+    Ok(Server { process, serving, data_path, nobody_reads: false })
+}
+
+/// Ends the sessions of readers whose rights or passwords changed, and those with subscriptions that are no longer accepted.
+async fn end_sessions(replica: Arc<Replica>, sessions: Arc<dyn Sessions>) {
+    loop {
+        for sub in replica.changed_readers().await {
+            sessions.end(sub.as_str()).await;
+        }
+        sessions.review().await;
+    }
+}
+
+/// Tells the realm's own process on which topics something is published.
+async fn report_uses(remote: Arc<RemoteKtm>, usage: Arc<Usage>) {
+    usage.begin_reporting();
+    let mut ticks = interval(USES_REPORTED_EVERY);
+    loop {
+        ticks.tick().await;
+        let uses = usage.to_report(USES_REPORTED_MAX);
+        if uses.is_empty() {
+            continue;
+        }
+        if let Err(error) = remote.report_uses(uses.clone()).await {
+            tracing::debug!(%error, "topics in use are reported later");
+            usage.not_reported(uses);
+        }
+    }
+}
+
+/// `POST /v1/enrol`: the realm's own process answers.
+async fn pass_on_enrolment(
+    State((remote, reach)): State<(Arc<RemoteKtm>, Reach)>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let request = read_body(request, ENROL_BODY_BYTES_MAX).await?;
+    let Reach { server_url, mqtt_url } = reach;
+    let enrolment = Enrolment { request, from: peer.ip(), server_url, mqtt_url };
+    let answer = remote.enrol(enrolment).await.map_err(|error| {
+        tracing::warn!(%error, "an enrolment could not be passed on");
+        let detail = "the KTM of this NOS does not answer; try again in a moment";
+        Refused::later(Problem::new(503, "unavailable", "Not available now", detail), Duration::from_secs(5))
+    })?;
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    Ok((status, [(CONTENT_TYPE, answer.content_type)], answer.body).into_response())
+}
