@@ -10,6 +10,7 @@ import hmac
 import json
 import pathlib
 import struct
+import uuid
 
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -181,6 +182,230 @@ def check_message(case):
     assert (unb64(spelt["keyId"]), unb64(spelt["data"])) == (key_id, header[:32] + message[56:])
 
 
+class Refused(Exception):
+    """A message that a reader does not take; the error's name as in docs/protocol.md."""
+
+
+SPACE, SKEW = b" \t\n\r", 30_000
+
+
+def spelt_members(text):
+    """Section 2.4, step 2."""
+    at, members = 0, {}
+
+    def skip():
+        nonlocal at
+        while at < len(text) and text[at] in SPACE:
+            at += 1
+
+    def expect(byte):
+        nonlocal at
+        if text[at : at + 1] != byte:
+            raise Refused("Json")
+        at += 1
+
+    def string():
+        nonlocal at
+        expect(b'"')
+        start = at
+        while at < len(text) and text[at] not in b'"\\' and text[at] >= 0x20:
+            at += 1
+        if text[at : at + 1] == b"\\":
+            raise Refused("Escape")
+        expect(b'"')
+        return text[start : at - 1]
+
+    expect(b"{")
+    skip()
+    if text[at : at + 1] == b"}":
+        at += 1
+    else:
+        while True:
+            name = string()
+            if name not in (b"keyId", b"data"):
+                raise Refused("UnknownMember")
+            if name in members:
+                raise Refused("DuplicateMember")
+            skip()
+            expect(b":")
+            skip()
+            if text[at : at + 1] != b'"':
+                raise Refused("NotText")
+            members[name] = string()
+            skip()
+            if text[at : at + 1] == b"}":
+                at += 1
+                break
+            expect(b",")
+            skip()
+    skip()
+    if at < len(text):
+        raise Refused("TrailingBytes")
+    if len(members) < 2:
+        raise Refused("MissingMember")
+    return members[b"keyId"], members[b"data"]
+
+
+def strict_unb64(text, error):
+    try:
+        return unb64(text.decode("ascii"))
+    except Exception:
+        raise Refused(error) from None
+
+
+def read(payload):
+    """Section 2.4: the binary spelling of what can be read."""
+    if not payload:
+        raise Refused("Empty")
+    key_id = b""
+    if payload[:1] == b"{":
+        name, data = spelt_members(payload)
+        if len(name) != 32:
+            raise Refused("KeyIdLength")
+        key_id = strict_unb64(name, "KeyIdEncoding")
+        payload = strict_unb64(data, "DataEncoding")
+    if payload[:1] and payload[0] != 1:
+        raise Refused("UnknownVersion")
+    if len(payload) < 4:
+        raise Refused("TooShort")
+    if payload[1] not in (1, 2, 3):
+        raise Refused("UnknownSuite")
+    if payload[2] & ~3:
+        raise Refused("UnknownFlag")
+    if payload[3] > 3:
+        raise Refused("UnknownContentType")
+    least = 56 + 16 + (64 if payload[2] & 1 else 0) + (1 if payload[2] & 2 else 0)
+    if len(payload) + len(key_id) < least:
+        raise Refused("TooShort")
+    return payload[:32] + key_id + payload[32:] if key_id else payload
+
+
+class Reader:
+    """Section 5."""
+
+    def __init__(self, holdings, max_age=60_000):
+        self.keys = {unb64(key["keyId"]): key for key in holdings["keys"]}
+        self.publishers = {listed["publisher"]: listed for listed in holdings["publishers"]}
+        self.max_age, self.windows, self.ids, self.newest, self.incarnations = max_age, {}, {}, {}, {}
+        self.retained = set()
+
+    def open(self, message, topic, entry):
+        header, body = message[:56], message[56:]
+        publisher = int.from_bytes(header[4:8], "big")
+        signature = b""
+        if header[2] & 1:
+            body, signature = body[:-64], body[-64:]
+        key, iv = subkey(unb64(entry["keyT"]), entry["suite"], header[32:], publisher, header[8:16])
+        nonce = bytes(a ^ b for a, b in zip(iv, bytes(len(iv) - 12) + header[22:28] + header[16:22]))
+        length = struct.pack(">H", len(topic))
+        aead = {1: AESGCM, 2: ChaCha20Poly1305, 3: AsconAead128}[header[1]](key)
+        try:
+            plaintext = aead.decrypt(nonce, body, b"aups/1 message" + header + length + topic)
+        except Exception:
+            raise Refused("BadTag") from None
+        if signature:
+            public = Ed25519PublicKey.from_public_bytes(unb64(self.publishers[publisher]["signingKey"]))
+            try:
+                public.verify(signature, b"aups/1 signature" + length + topic + header + body)
+            except Exception:
+                raise Refused("BadSignature") from None
+        if header[2] & 2:
+            plaintext = plaintext.rstrip(b"\0")
+            if plaintext[-1:] != b"\x80":
+                raise Refused("BadPadding")
+            plaintext = plaintext[:-1]
+        return plaintext
+
+    def accept(self, payload, topic, now, retain=False):
+        """The outcome and what was missed."""
+        message = read(payload)
+        header, topic = message[:56], topic.encode()
+        number = lambda start, end: int.from_bytes(header[start:end], "big")
+        entry = self.keys.get(header[32:])
+        if entry is None:
+            raise Refused("UnknownKey")
+        if header[1] != entry["suite"]:
+            raise Refused("SuiteMismatch")
+        if entry["flags"] & ~header[2]:
+            raise Refused("FlagMissing")
+        if now > entry["dec"]:
+            raise Refused("TooOld")
+        ts = number(22, 28)
+        if not entry["nbf"] - SKEW <= ts <= entry["exp"] + SKEW:
+            raise Refused("OutsideValidity")
+        listed = self.publishers.get(number(4, 8))
+        if listed is None or now > listed["exp"] + SKEW:
+            raise Refused("UnknownPublisher")
+        plaintext = self.open(message, topic, entry)
+        for key_id, other in self.keys.items():
+            if key_id[:8] == header[32:40] and other["bump"] > entry["bump"] and ts >= other["from"] + SKEW:
+                raise Refused("Superseded")
+        item = None
+        if header[3] == 1:
+            try:
+                item = uuid.UUID(json.loads(plaintext)["id"])
+            except Exception:
+                raise Refused("BadItem") from None
+        seq, place = number(28, 32), (header[4:16], header[32:40], topic)
+        seen = self.windows.get(place, (None, set(), 0))
+        highest, marked, untold = seen
+        if highest is not None and seq <= highest - 1024:
+            raise Refused("Stale")
+        if seq in marked:
+            raise Refused("Duplicate")
+        ids = self.ids.setdefault(topic, [])
+        again = item is not None and item in ids
+        if retain and not again:
+            if topic in self.retained:
+                raise Refused("RetainedAgain")
+            if ts <= self.newest.get(topic, -1):
+                raise Refused("RetainedNotNewer")
+        missed = untold + (seq - highest - 1 if highest is not None and seq > highest else 0)
+        in_order = highest is None or seq > highest
+        top = seq if in_order else highest
+        marked = {old for old in marked | {seq} if old > top - 1024}
+        self.windows[place] = (top, marked, missed if again else 0)
+        if again:
+            raise Refused("Duplicate")
+        ids.append(item)
+        del ids[:-1024]
+        self.newest[topic] = max(ts, self.newest.get(topic, -1))
+        incarnation = number(8, 12)
+        newest = self.incarnations.get(number(4, 8), 0)
+        self.incarnations[number(4, 8)] = max(newest, incarnation)
+        if retain:
+            self.retained.add(topic)
+            return "Retained", missed
+        fresh = abs(now - ts) <= self.max_age and in_order and incarnation >= newest
+        return "Fresh" if fresh else "Late", missed
+
+
+def payload_bytes(payload):
+    return bytes.fromhex(payload["binary"]) if "binary" in payload else payload["text"].encode()
+
+
+def check_refused(case):
+    kind = "binary" if "payload.binary" in case else "text"
+    payload = payload_bytes({kind: case["payload." + kind]})
+    try:
+        outcome, _ = Reader(case["holdings"]).accept(payload, case["topic"], case["now"])
+    except Refused as refused:
+        outcome = str(refused)
+    assert outcome == case["expect"], f"{outcome} where {case['expect']} is expected"
+
+
+def check_sequence(case):
+    reader = Reader(case["holdings"], case["maxAgeMs"])
+    for number, step in enumerate(case["steps"]):
+        if step.get("subscribes"):
+            reader.retained.clear()
+        try:
+            found = reader.accept(payload_bytes(step["payload"]), step["topic"], step["now"], step["retain"])
+        except Refused as refused:
+            found = str(refused), 0
+        assert found == (step["verdict"], step["missed"]), f"step {number}: {found}"
+
+
 def verify_jws(jws, key):
     signed, _, signature = jws.rpartition(".")
     Ed25519PublicKey.from_public_bytes(unb64(key)).verify(unb64(signature), signed.encode())
@@ -210,6 +435,8 @@ def main():
         ("key-schedule", check_key_schedule, lambda case: True),
         ("scope-id", check_scope_id, lambda case: True),
         ("messages", check_message, lambda case: True),
+        ("messages-refused", check_refused, lambda case: True),
+        ("acceptance", check_sequence, lambda case: True),
         ("certificates", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["expect"] == "success"),
         ("key-requests", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["expect"] == "success"),
         ("bearer", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["expect"] == "success"),

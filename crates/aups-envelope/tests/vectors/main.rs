@@ -379,3 +379,35 @@ fn the_worked_example_of_the_protocol_is_a_vector() {
         assert!(protocol.contains(&shown), "{shown} is not in docs/protocol.md");
     }
 }
+
+#[test]
+fn the_other_examples_of_the_protocol_are_vectors() {
+    let protocol = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md")).unwrap();
+    let case_of = |file: &str, name: &str| {
+        let cases = File::<serde_json::Value>::read(file).unwrap().cases;
+        cases.into_iter().find(|case| case["name"] == name).unwrap()
+    };
+    let text = |case: &serde_json::Value, member: &str| case[member].as_str().unwrap().to_owned();
+    let ascon = case_of("messages", "the smallest, ascon-aead128");
+    let request = case_of("key-requests", "good");
+    let answer = case_of("key-responses", "granted, x25519");
+    assert_eq!(request["jws"], answer["request"]);
+    let jws = text(&request, "jws");
+    let parts: Vec<&str> = jws.split('.').collect();
+    let decoded = |part: &str| String::from_utf8(aups_envelope::b64::decode(part).unwrap()).unwrap();
+    for shown in [
+        text(&ascon, "subkeyKey"),
+        text(&ascon, "subkeyIv"),
+        text(&ascon, "nonce"),
+        text(&ascon, "header"),
+        text(&ascon, "binary").split_off(112),
+        decoded(parts[0]),
+        decoded(parts[1]),
+        parts[2].to_owned(),
+        text(&request, "key"),
+        hex(&aups_envelope::sha256(&[jws.as_bytes()])),
+        text(&answer, "kemKey"),
+    ] {
+        assert!(protocol.contains(&shown), "{shown} is not in docs/protocol.md");
+    }
+}
