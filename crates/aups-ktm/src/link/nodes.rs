@@ -432,3 +432,6 @@ impl Drop for Following {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
