@@ -119,8 +119,8 @@ pub struct KeyOutcome {
     pub origin: Origin,
     /// The keys that it is given, those of the following epoch among them, which it did not ask for.
     pub granted: Vec<GrantedKey>,
-    /// The keys that it is not given, for whatever reason.
-    pub denied: Vec<Wanted>,
+    /// The keys that it is not given.
+    pub denied: Vec<DeniedKey>,
 }
 
 impl KeyOutcome {
@@ -135,8 +135,19 @@ pub struct GrantedKey {
     /// The key.
     pub key_id: KeyId,
     /// Whose key it is.
-    pub scope: ScopeId,
+    pub spec: Arc<ScopeSpec>,
     /// Where the reader says that it saw a message under it, or under the key before: nobody has checked that.
+    pub topic: String,
+}
+
+/// A key that a reader is not given. Why, is for the ledger's eyes only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeniedKey {
+    /// The key.
+    pub key_id: KeyId,
+    /// The scope that does not take this reader. `None`: unknown, altered, never current, past or destroyed.
+    pub spec: Option<Arc<ScopeSpec>>,
+    /// Where the reader says that it saw a message under it.
     pub topic: String,
 }
 
@@ -280,7 +291,8 @@ impl KeyService {
         for (key_id, topic) in &wanted {
             match self.ktm.resolve(key_id).await? {
                 Some(resolved) if self.may_read(&resolved.spec, who, &context) => {
-                    let granted = |key_id| GrantedKey { key_id, scope: resolved.spec.id, topic: topic.clone() };
+                    let granted =
+                        |key_id| GrantedKey { key_id, spec: Arc::clone(&resolved.spec), topic: topic.clone() };
                     outcome.granted.push(granted(*key_id));
                     grants.keys.push(resolved.key);
                     if let Some(next) = resolved.next.filter(|next| !wanted.contains_key(&next.key_id)) {
@@ -288,8 +300,9 @@ impl KeyService {
                         grants.next.push(next);
                     }
                 }
-                _ => {
-                    outcome.denied.push(Wanted { key_id: *key_id, topic: topic.clone() });
+                other => {
+                    let spec = other.map(|resolved| resolved.spec);
+                    outcome.denied.push(DeniedKey { key_id: *key_id, spec, topic: topic.clone() });
                     grants.denied.push(*key_id);
                 }
             }

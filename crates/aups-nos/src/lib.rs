@@ -72,7 +72,9 @@ mod fixture;
 
 pub use config::{BacklogLimits, KeyServiceLimits, NosConfig, Registration, Transport};
 pub use key_service::mqtt::{KeyRequests, WaitingKeyRequests, key_request_queue};
-pub use key_service::{GrantedKey, KeyLedger, KeyOutcome, LedgerError, Origin, Reader, ReaderKeys, Readers, is_fresh};
+pub use key_service::{
+    DeniedKey, GrantedKey, KeyLedger, KeyOutcome, LedgerError, Origin, Reader, ReaderKeys, Readers, is_fresh,
+};
 pub use nos::{Nos, NosParts, StartError};
 pub use problem::{PROBLEM_JSON, problem_response, retry_after};
 pub use publish::{Outgoing, Receipt, Sink, SinkError};

@@ -228,10 +228,18 @@ async fn what_is_granted_and_denied_is_on_record_before_it_leaves_or_does_not_le
     let told = rig.ledger.told.lock().unwrap().clone();
     let [outcome] = &told[..] else { panic!("one request, one outcome: {told:?}") };
     assert_eq!((outcome.sub.as_str(), &outcome.origin), ("alice", &Origin::Http([192, 0, 2, 1].into())));
-    let scope = rig.ktm.resolve(&key_id).await.unwrap().unwrap().spec.id;
-    let granted = |key_id| GrantedKey { key_id, scope, topic: "data/s1/x".into() };
+    let spec = rig.ktm.resolve(&key_id).await.unwrap().unwrap().spec;
+    let granted = |key_id| GrantedKey { key_id, spec: Arc::clone(&spec), topic: "data/s1/x".into() };
     assert_eq!(outcome.granted, [granted(key_id), granted(next)]);
-    assert_eq!(outcome.denied, [Wanted { key_id: unknown, topic: "data/s1/x".into() }]);
+    assert_eq!(outcome.denied, [DeniedKey { key_id: unknown, spec: None, topic: "data/s1/x".into() }]);
+    let mallory = rig.readers.enrol("mallory", &["gardener"]);
+    ask(&rig, &request(&rig, &mallory, &[key_id]).sign(&mallory.signing_key)).await;
+    let forbidden = rig.ledger.told.lock().unwrap().pop().unwrap().denied;
+    assert_eq!(
+        forbidden,
+        [DeniedKey { key_id, spec: Some(spec), topic: "data/s1/x".into() }],
+        "the reason, for the ledger"
+    );
 
     rig.ledger.full.store(true, Ordering::Relaxed);
     assert_eq!(ask(&rig, &jws()).await.problem(), (503, "unavailable"));

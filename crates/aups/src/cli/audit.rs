@@ -1,5 +1,7 @@
 //! `aups audit`: who did what to the realm, and whether the record of it is whole.
 
+mod access;
+mod readable;
 mod search;
 mod shown;
 mod source;
@@ -25,6 +27,8 @@ const EXAMPLES: &str = "\
 Examples:
   aups audit tail --follow
   aups audit search --sub alice --since 2026-11-01
+  aups audit access alice --since 2026-11-01
+  aups audit who-could-read data/s1/temperature --on 2026-11-22
   aups audit checkpoint > elsewhere/checkpoint.jws
   aups audit verify --checkpoint elsewhere/checkpoint.jws
   aups audit verify --files aups-data/audit --realm-key KEY";
@@ -33,6 +37,8 @@ Examples:
 enum Action {
     Tail(tail::Tail),
     Search(search::Search),
+    Access(access::Access),
+    WhoCouldRead(readable::WhoCouldRead),
     Verify(verify::Verify),
     /// Print what the realm signs of the whole trail up to now, to be kept elsewhere
     Checkpoint,
@@ -43,6 +49,8 @@ impl Audit {
         match self.action {
             Action::Tail(tail) => tail.run(server).await,
             Action::Search(search) => search.run(server).await,
+            Action::Access(access) => access.run(server).await,
+            Action::WhoCouldRead(question) => question.run(server).await,
             Action::Verify(verify) => verify.run(server).await,
             Action::Checkpoint => terminal::line(&server.admin()?.get_text("/v1/audit/checkpoint").await?),
         }

@@ -16,7 +16,7 @@ mod sources;
 mod tokens;
 
 use super::{
-    audit::Note,
+    audit::{Event, Note},
     http::{Refused, read_body},
     nodes::Nodes,
     policies::Policies,
@@ -68,13 +68,30 @@ pub(crate) trait Sessions: Send + Sync + 'static {
 }
 
 impl Admin {
+    /// Puts what is registered or in force from now on into the trail.
+    async fn tell(&self, events: &[Event]) -> Result<(), Refused> {
+        self.access.audit.record_many(events).await.map_err(|error| access::unwritten_outcome(&error))
+    }
+
     /// What is left to do when rights were taken away and their keys replaced: the sessions of those who lost them, and the trail.
-    async fn revoked(&self, note: &Note, revoked: &Revoked) {
+    async fn revoked(&self, note: &Note, revoked: &Revoked) -> Result<(), Refused> {
         if !revoked.bumps.is_empty() {
             note.add("bumps", &revoked.bumps);
         }
         end_sessions(&*self.sessions, revoked).await;
+        self.tell(&bumped(revoked)).await
     }
+}
+
+/// Most scopes that one line of the trail names.
+const SCOPES_TOLD_AT_ONCE: usize = 1_000;
+
+/// What a change took away, for the trail.
+pub(super) fn bumped(revoked: &Revoked) -> Vec<Event> {
+    let scopes: Vec<_> = revoked.bumps.iter().map(|(scope, bump)| (*scope, *bump)).collect();
+    let some = scopes.chunks(SCOPES_TOLD_AT_ONCE);
+    some.map(|some| Event::Bumped { scopes: some.iter().copied().collect(), readers: revoked.readers.clone() })
+        .collect()
 }
 
 /// Ends the sessions of readers that lost something, and those that hold a subscription which is no longer accepted.

@@ -2,7 +2,7 @@
 
 use super::{
     admin::{self, Admin, AppBearers, Sessions, SourcesAdmin},
-    audit::{Event, Signer},
+    audit::{Event, Signer, state},
     enrolment::{self, Enrolment, Reach},
     nodes::Nodes,
     policies::Policies,
@@ -54,6 +54,8 @@ impl Administration {
         let active = policies.active().version.clone();
         let loaded = Event::PoliciesLoaded { version: active.number, policies: active.policies };
         process.audit.record(loaded).await?;
+        let told = (Arc::clone(&registry), Arc::clone(&policies));
+        process.audit.tell_state(move || state::whole(&told.0, &told.1)).await?;
         Ok(Self { ktm, realm, policies, residuals, registry })
     }
 

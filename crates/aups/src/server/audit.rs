@@ -8,13 +8,17 @@ mod chain;
 mod event;
 pub(crate) mod files;
 mod filter;
+mod ledger;
+pub(crate) mod replay;
+pub(crate) mod state;
 mod tally;
 mod trail;
 pub(crate) mod verify;
 
 pub(crate) use chain::Signer;
-pub(crate) use event::{Call, Event, Note};
+pub(crate) use event::{Call, Denied, Event, Granted, Note};
 pub(crate) use filter::Filter;
+pub(crate) use ledger::KeyAudit;
 
 use anyhow::Context as _;
 use aups_core::Clock;
@@ -84,14 +88,22 @@ impl Written {
 }
 
 /// The audit trail of a realm.
-#[derive(Debug)]
 pub(crate) struct Audit {
     dir: PathBuf,
     clock: Arc<dyn Clock>,
     queue: mpsc::Sender<Pending>,
     written: Arc<Written>,
     signer: Arc<OnceLock<Signer>>,
+    /// The hash of what was registered and in force when the newest run stopped by itself.
+    stopped_with: Option<String>,
+    state: OnceLock<Box<dyn Fn() -> Vec<Event> + Send + Sync>>,
     tally: Mutex<Tally>,
+}
+
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Audit").field("dir", &self.dir).field("written", &self.written).finish_non_exhaustive()
+    }
 }
 
 impl Audit {
@@ -99,7 +111,9 @@ impl Audit {
     pub(crate) fn open(dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let signer = Arc::new(OnceLock::new());
         let trail = Trail::open(dir, clock.now(), Arc::clone(&signer));
-        Ok(Self::start(trail.context("the audit trail cannot be gone on with")?, dir, clock, signer))
+        let trail = trail.context("the audit trail cannot be gone on with")?;
+        let stopped_with = stopped_with(dir, trail.newest())?;
+        Ok(Self { stopped_with, ..Self::start(trail, dir, clock, signer) })
     }
 
     fn start(trail: Trail, dir: &Path, clock: Arc<dyn Clock>, signer: Arc<OnceLock<Signer>>) -> Self {
@@ -111,7 +125,8 @@ impl Audit {
             let (clock, written) = (Arc::clone(&clock), Arc::clone(&written));
             move || write(trail, entries, &*clock, &written)
         });
-        Self { dir: dir.to_owned(), clock, queue, written, signer, tally }
+        let (stopped_with, state) = (None, OnceLock::new());
+        Self { dir: dir.to_owned(), clock, queue, written, signer, stopped_with, state, tally }
     }
 
     /// From now on, and once only, this signs the checkpoints.
@@ -136,6 +151,15 @@ impl Audit {
     pub(crate) async fn checkpoint(&self) -> Result<Option<String>, AuditError> {
         self.enter(Vec::new(), true).await?;
         Ok(self.written.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Writes events if there is room for them at once.
+    async fn record_if_room(&self, events: &[Event]) -> Result<u64, AuditError> {
+        let (written, outcome) = oneshot::channel();
+        let events = events.iter().map(Told::of).collect();
+        let refused = |_| AuditError::from(io::Error::other("more waits to be written than there is room for"));
+        self.queue.try_send(Pending { events, sign: false, written }).map_err(refused)?;
+        outcome.await.map_err(|_| AuditError::from(io::Error::other("the server is stopping")))?
     }
 
     async fn enter(&self, events: Vec<Told>, sign: bool) -> Result<u64, AuditError> {
@@ -187,7 +211,8 @@ impl Audit {
     /// Ends the trail of this run: what was counted, that it stops, and a checkpoint over all of it.
     pub(crate) async fn stop(&self) -> Result<(), AuditError> {
         self.write_tally();
-        self.enter(vec![Told::of(&Event::Stopped)], true).await.map(drop)
+        let state = self.state.get().map(|state| state::hash(&state()));
+        self.enter(vec![Told::of(&Event::Stopped { state })], true).await.map(drop)
     }
 
     /// The lines after a number, or the newest ones: oldest first, as they are on disk. Of a filter, those that it takes,
@@ -237,6 +262,16 @@ impl Audit {
             tracing::warn!(event, "the audit trail is behind: an event is in this log alone");
         }
     }
+}
+
+/// The state that the newest run stopped with, if it stopped by itself: only a checkpoint may come after that it did.
+fn stopped_with(dir: &Path, newest: u64) -> io::Result<Option<String>> {
+    let span = Span { after: newest.saturating_sub(2), newest, found_max: 2, looked_max: 2 };
+    let last = files::find(dir, span, |line| !line.contains(r#""event":"checkpoint""#))?.lines.pop();
+    Ok(match last.map(|line| serde_json::from_str(line.get())) {
+        Some(Ok(Event::Stopped { state })) => state,
+        _ => None,
+    })
 }
 
 /// Writes events in the order of their numbers, those that wait as one. Ends when the trail is dropped.

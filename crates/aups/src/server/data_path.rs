@@ -2,6 +2,7 @@
 
 use super::{
     admin::Sessions,
+    audit::KeyAudit,
     gate::{Credentials, RealmGate},
     process::{Process, listen_failed},
     sink::{EmbeddedBroker, ForeignSessions},
@@ -63,7 +64,7 @@ impl DataPath {
             queue: open_queue(settings).await?,
             clock,
             config: nos_config(settings),
-            ledger: None,
+            ledger: Some(Arc::new(KeyAudit::new(Arc::clone(&process.audit)))),
             key_requests,
         });
         let nos = nos.await?;

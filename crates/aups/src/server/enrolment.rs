@@ -4,7 +4,7 @@ use super::{
     admin::{
         Sessions,
         access::{unwritable, unwritten_outcome},
-        end_sessions,
+        bumped, end_sessions,
     },
     audit::{Audit, Call, Event},
     http::{Refused, read_body},
@@ -104,7 +104,8 @@ impl Enrolment {
         end_sessions(&*self.sessions, &revoked).await;
         let address = from.to_canonical();
         let enrolled = Event::Enrolled { kind: record.kind, sub: record.sub.clone(), address };
-        self.audit.record(enrolled).await.map_err(|error| unwritten_outcome(&error))?;
+        let events: Vec<_> = std::iter::once(enrolled).chain(bumped(&revoked)).collect();
+        self.audit.record_many(&events).await.map_err(|error| unwritten_outcome(&error))?;
         tracing::info!(sub = %record.sub, kind = %record.kind, "reader enrolled");
         let enrolled = Enrolled {
             rh: sha256(&[body]),

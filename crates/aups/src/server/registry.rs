@@ -21,7 +21,8 @@ use aups_policy::{AttributeError, Pdp, Residuals, Schema};
 use aups_store::{Change, Expect, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use state::{GROUP_PREFIX, GroupRecord, READER_PREFIX, State, closure, json, put_reader, reader_key};
+pub(crate) use state::closure;
+use state::{GROUP_PREFIX, GroupRecord, READER_PREFIX, State, json, put_reader, reader_key};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use std::fs;
 
 impl Aups {
-    /// Every line of the trail that is on disk, but the checkpoints.
+    /// What was done, as the trail on disk has it: without the checkpoints, and without what was registered and in force then.
     fn trail(&self) -> Vec<Value> {
         let mut lines = self.whole_trail();
-        lines.retain(|line| line["event"] != "checkpoint");
+        let told =
+            ["checkpoint", "state", "reader", "reader-removed", "group", "schema", "policy-text", "policies-in-force"];
+        lines.retain(|line| !told.contains(&line["event"].as_str().unwrap()));
         lines
     }
 
@@ -283,10 +285,65 @@ fn the_trail_is_shown_and_followed() {
     let mut followed = aups.spawn(&[&args[..], &[data.to_str().unwrap()]].concat());
     let before: Vec<_> = (0..2).map(|_| followed.next()).collect();
     aups.ok(&["group", "remove", "staff"]);
-    let after: Vec<_> = (0..2).map(|_| followed.next()).collect();
+    let after: Vec<_> = (0..3).map(|_| followed.next()).collect();
     let file = fs::read_to_string(data.join("audit/000000000001.jsonl")).unwrap();
     assert!(file.ends_with(&format!("{}\n", [before, after].concat().join("\n"))), "byte by byte:\n{file}");
     assert_eq!(aups.run(&["audit", "tail", "-n", "0"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_trail_answers_who_could_read_and_what_somebody_got_and_holds() {
+    let mut aups = Aups::start();
+    aups.apply(METEO);
+    aups.reader("alice", &["--attr", "roles=meteorologist"]);
+    aups.reader("mallory", &[]);
+    let mut sub = aups.spawn(&["sub", "--as", aups.file("alice.json").to_str().unwrap(), "data/#", "--json"]);
+    let source = aups.source("sensor1");
+    let item: Value = loop {
+        assert_eq!(aups.send(&source, "7").status, 202);
+        if let Some(line) = sub.next_within(std::time::Duration::from_millis(500)) {
+            break serde_json::from_str(&line).unwrap();
+        }
+    };
+    let topic = item["topic"].as_str().unwrap();
+    let table = aups.ok(&["audit", "access", "alice"]);
+    assert!(table.contains("granted") && table.contains(topic) && table.contains("meteorologist"), "{table}");
+    assert_eq!(aups.ok(&["audit", "access", "mallory"]).lines().count(), 1, "the headings alone");
+
+    let day = item["item"]["receivedAt"].as_str().unwrap()[..10].to_owned();
+    let readable = |args: &[&str]| aups.ok(&[&["audit", "who-could-read", topic, "--on", &day], args].concat());
+    let table = readable(&[]);
+    assert!(table.contains("alice   user") && table.contains("every item") && !table.contains("mallory"), "{table}");
+    aups.ok(&["user", "remove", "alice"]);
+    let json: Value = serde_json::from_str(&readable(&["--json"])).unwrap();
+    let stretch = &json["readers"][0];
+    assert!(stretch["sub"] == "alice" && stretch["to"].as_u64() < json["to"].as_u64(), "until she was removed: {json}");
+    assert_eq!(aups.run(&["audit", "who-could-read", topic, "--on", "2001-01-01"]).status.code(), Some(1));
+
+    let found = aups.ok(&["audit", "search", "--sub", "alice", "--event", "bumped,keys", "--json"]);
+    assert!(found.contains(r#""event":"keys""#) && found.contains(r#""readers":["alice"]"#), "{found}");
+
+    let kept = aups.ok(&["audit", "checkpoint"]);
+    fs::write(aups.file("checkpoint.jws"), &kept).unwrap();
+    let files = aups.data_dir().join("audit");
+    let (files, kept) = (files.to_str().unwrap().to_owned(), aups.file("checkpoint.jws"));
+    let kept = kept.to_str().unwrap().to_owned();
+    let off_line = ["audit", "verify", "--files", &files, "--checkpoint", &kept];
+    assert!(aups.ok(&["audit", "verify", "--checkpoint", &kept]).starts_with("ok: lines 1 to "));
+    assert!(aups.ok(&off_line).starts_with("ok: lines 1 to "));
+    assert!(aups.terminate().status.success());
+    let file = aups.data_dir().join("audit/000000000001.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, whole.replacen("mallory", "trudy!!", 1)).unwrap();
+    let refused = aups.run(&off_line);
+    let told = text(&refused.stdout);
+    assert!(
+        refused.status.code() == Some(1) && told.contains("000000000001.jsonl, line ") && told.contains("was changed"),
+        "{told}"
+    );
+    let cut: String = whole.split_inclusive('\n').take(5).collect();
+    fs::write(&file, cut).unwrap();
+    assert!(text(&aups.run(&off_line).stdout).contains("its end was cut off"));
 }
 
 #[test]

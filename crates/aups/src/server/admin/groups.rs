@@ -1,7 +1,10 @@
 //! `/v1/groups`: groups of readers, which may be in groups.
 
 use super::{Admin, name, read_json};
-use crate::server::{audit::Note, http::Refused};
+use crate::server::{
+    audit::{Event, Note},
+    http::Refused,
+};
 use aups_core::GroupName;
 use axum::{
     Extension, Json, Router,
@@ -47,6 +50,7 @@ async fn add(
     admin.registry.add_group(added.group.clone(), added.groups.clone()).await?;
     note.add("group", &added.group);
     note.add("groups", &added.groups);
+    admin.tell(&[Event::Group { group: added.group.clone(), groups: added.groups.clone() }]).await?;
     Ok((StatusCode::CREATED, Json(added)))
 }
 
@@ -61,7 +65,8 @@ async fn change(
     let revoked = admin.registry.change_group(group.clone(), change.groups.clone()).await?;
     note.add("group", &group);
     note.add("groups", &change.groups);
-    admin.revoked(&note, &revoked).await;
+    admin.tell(&[Event::Group { group: group.clone(), groups: change.groups.clone() }]).await?;
+    admin.revoked(&note, &revoked).await?;
     Ok(Json(Group { group, groups: change.groups }))
 }
 
@@ -73,5 +78,6 @@ async fn remove(
     let group: GroupName = name(&group)?;
     admin.registry.remove_group(&group).await?;
     note.add("group", &group);
+    admin.tell(&[Event::GroupRemoved { group }]).await?;
     Ok(StatusCode::NO_CONTENT)
 }

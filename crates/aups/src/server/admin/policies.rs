@@ -7,7 +7,7 @@ use super::{
 };
 use crate::server::{
     admin_tokens::Actor,
-    audit::Note,
+    audit::{Note, state},
     http::{Refused, read_body},
     policies::{PolicyAdminError, Reason, Version},
 };
@@ -66,6 +66,7 @@ async fn apply(
     let reason = Reason { author: actor.name().to_owned(), comment };
     let text = read_text(request).await?;
     let version = admin.policies.apply(&text, reason, expected).await?;
+    admin.tell(&state::in_force(&admin.policies.active())).await?;
     Ok(in_force(&version, &note))
 }
 
@@ -88,6 +89,7 @@ async fn rollback(
     let Rollback { version, comment } = read_json(request).await?;
     let reason = Reason { author: actor.name().to_owned(), comment };
     let version = admin.policies.restore(version, reason, expected).await?;
+    admin.tell(&state::in_force(&admin.policies.active())).await?;
     Ok(in_force(&version, &note))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Admin, name, query, read_json};
 use crate::server::{
-    audit::Note,
+    audit::{Event, Note, state},
     http::Refused,
     registry::{IssuedToken, NewReader, ReaderChange, ReaderRecord, Registrar},
 };
@@ -105,6 +105,7 @@ async fn add(
     let body: Add = read_json(request).await?;
     let added = admin.registry.add(&by, body.of(kind)).await?;
     tell(&note, &added.0);
+    admin.tell(&[state::reader(&added.0)]).await?;
     Ok((StatusCode::CREATED, with_token(&admin, added)))
 }
 
@@ -134,7 +135,8 @@ async fn change(
     let change: ReaderChange = read_json(request).await?;
     let (record, revoked) = admin.registry.change(&by, kind, &sub, change).await?;
     tell(&note, &record);
-    admin.revoked(&note, &revoked).await;
+    admin.tell(&[state::reader(&record)]).await?;
+    admin.revoked(&note, &revoked).await?;
     Ok(Json(record.into()))
 }
 
@@ -148,7 +150,8 @@ async fn remove(
     let sub: Sub = name(&sub)?;
     let revoked = admin.registry.remove(&by, kind, &sub).await?;
     note.add("sub", &sub);
-    admin.revoked(&note, &revoked).await;
+    admin.tell(&[Event::ReaderRemoved { sub }]).await?;
+    admin.revoked(&note, &revoked).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -167,7 +170,10 @@ async fn token(
     note.add("tokenExpires", token.expires);
     if lost {
         note.add("lost", true);
-        admin.revoked(&note, &revoked).await;
+        let users = admin.registry.readers(&Registrar::App(record.sub.clone()), ReaderKind::User);
+        let readers: Vec<_> = std::iter::once(&record).chain(&users).map(state::reader).collect();
+        admin.tell(&readers).await?;
+        admin.revoked(&note, &revoked).await?;
     }
     Ok((StatusCode::CREATED, with_token(&admin, (record, token))))
 }

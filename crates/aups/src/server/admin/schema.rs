@@ -5,7 +5,12 @@ use super::{
     condition::{expected_version, of_version},
     query, read_json,
 };
-use crate::server::{admin_tokens::Actor, audit::Note, http::Refused, policies::Active};
+use crate::server::{
+    admin_tokens::Actor,
+    audit::{Note, state},
+    http::Refused,
+    policies::Active,
+};
 use aups_policy::SchemaExtension;
 use axum::{
     Extension, Json, Router,
@@ -45,6 +50,7 @@ async fn change(
     let expected = expected_version(&headers)?;
     let added: SchemaExtension = read_json(request).await?;
     let active = admin.policies.change_schema(added, actor.name(), expected, &admin.registry).await?;
+    admin.tell(&state::in_force(&active)).await?;
     note.add("version", active.schema_version);
     note.add("extension", active.schema.extension());
     tracing::info!(version = active.schema_version, author = actor.name(), "schema in force");

@@ -1,9 +1,11 @@
 //! What a line of the trail can say.
 
-use aups_core::{ReaderKind, Sub, UnixMillis};
+use aups_core::{Attributes, Bump, GroupName, KeyId, ReaderKind, ScopeId, Sub, UnixMillis};
+use aups_policy::SchemaExtension;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -94,13 +96,130 @@ pub(crate) enum Event {
         /// From where.
         address: IpAddr,
     },
+    /// What is registered and in force is told from the beginning by so many lines after this one: the server was killed, or
+    /// this is the first line of a trail that can tell it.
+    State {
+        /// How many lines.
+        lines: usize,
+    },
+    /// A reader is this from now on.
+    Reader {
+        /// A user or an app.
+        kind: ReaderKind,
+        /// Who.
+        sub: Sub,
+        /// Its attributes.
+        attrs: Attributes,
+        /// The groups that it is in, without those that hold them.
+        groups: BTreeSet<GroupName>,
+        /// The app that registered it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        app: Option<Sub>,
+        /// Whether it has keys.
+        enrolled: bool,
+    },
+    /// A reader is gone, and the users of an app with it.
+    ReaderRemoved {
+        /// Who.
+        sub: Sub,
+    },
+    /// A group is in these groups from now on.
+    Group {
+        /// Its name.
+        group: GroupName,
+        /// The groups that hold it.
+        groups: BTreeSet<GroupName>,
+    },
+    /// A group is gone.
+    GroupRemoved {
+        /// Its name.
+        group: GroupName,
+    },
+    /// What was added to the schema is this from now on.
+    Schema {
+        /// Its number.
+        version: u64,
+        /// All that was added.
+        extension: SchemaExtension,
+    },
+    /// A part of the text of a version of the policy set.
+    PolicyText {
+        /// The version.
+        version: u64,
+        /// Which part, from 0; the first begins the text.
+        part: usize,
+        /// What it says.
+        text: String,
+    },
+    /// From now on this version of the policy set is in force, whose text the lines before told.
+    PoliciesInForce {
+        /// Its number; 0 is the empty set.
+        version: u64,
+        /// In how many parts its text was told.
+        parts: usize,
+    },
+    /// Keys were replaced because readers lost the right to them.
+    Bumped {
+        /// The scopes with their new bumps.
+        scopes: BTreeMap<ScopeId, Bump>,
+        /// Because of whom.
+        readers: BTreeSet<Sub>,
+    },
+    /// Who may read under a scope, in words: before the first key of it that this run of the server gives or denies.
+    Scope {
+        /// The scope.
+        scope: ScopeId,
+        /// In words.
+        atb: String,
+    },
+    /// What a reader got when it asked for keys.
+    Keys {
+        /// Who asked.
+        sub: Sub,
+        /// From where; absent: over MQTT.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
+        /// What it got.
+        granted: Vec<Granted>,
+        /// What it did not get.
+        denied: Vec<Denied>,
+    },
     /// What the realm signs of all lines before this one.
     Checkpoint {
         /// A JWS of type `aups-audit`.
         signed: String,
     },
     /// The server stops by itself; without this line, it was killed.
-    Stopped,
+    Stopped {
+        /// A hash of what was registered and in force, as far as the trail tells it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<String>,
+    },
+}
+
+/// A key that a reader got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Granted {
+    /// Which.
+    pub(crate) key_id: KeyId,
+    /// Whose key it is.
+    pub(crate) scope: ScopeId,
+    /// Where the reader says that it saw a message under it; a key of the following epoch: under the one before.
+    pub(crate) topic: String,
+}
+
+/// A key that a reader did not get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Denied {
+    /// Which.
+    pub(crate) key_id: KeyId,
+    /// The scope that does not take the reader; absent: there is no such key, or none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<ScopeId>,
+    /// Where the reader says that it saw a message under it.
+    pub(crate) topic: String,
 }
 
 /// A request of the administrator's API.

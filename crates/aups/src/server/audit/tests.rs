@@ -21,7 +21,7 @@ async fn lines(audit: &Audit) -> Vec<Value> {
 async fn events_of_many_at_once_get_a_number_each() {
     let dir = tempfile::tempdir().unwrap();
     let audit = open(&dir);
-    let recorded = futures_util::future::join_all((0..100).map(|_| audit.record(Event::Stopped))).await;
+    let recorded = futures_util::future::join_all((0..100).map(|_| audit.record(Event::Stopped { state: None }))).await;
     let mut numbers: Vec<u64> = recorded.into_iter().map(Result::unwrap).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=100).collect::<Vec<_>>());
@@ -98,14 +98,14 @@ async fn a_flood_of_refusals_is_counted_beyond_its_first_lines() {
 async fn a_trail_that_cannot_be_written_says_so_until_it_can() {
     let dir = tempfile::tempdir().unwrap();
     let audit = open(&dir);
-    audit.record(Event::Stopped).await.unwrap();
+    audit.record(Event::Stopped { state: None }).await.unwrap();
     let (trail, away) = (dir.path().join("audit"), dir.path().join("away"));
     std::fs::rename(&trail, &away).unwrap();
     assert!(audit.check().is_ok(), "nobody has tried yet");
-    audit.record(Event::Stopped).await.unwrap_err();
+    audit.record(Event::Stopped { state: None }).await.unwrap_err();
     audit.check().unwrap_err();
     std::fs::rename(&away, &trail).unwrap();
-    assert_eq!(audit.record(Event::Stopped).await.unwrap(), 2);
+    assert_eq!(audit.record(Event::Stopped { state: None }).await.unwrap(), 2);
     audit.check().unwrap();
 }
 
@@ -118,8 +118,8 @@ async fn a_checkpoint_is_over_all_that_was_recorded() {
     let realm_key = key.public();
     audit.sign_with(Signer::key(key));
     assert_eq!(audit.checkpoint().await.unwrap(), None, "nothing to sign");
-    audit.record_all(&[Event::Stopped, Event::Stopped]).await.unwrap();
-    audit.record(Event::Stopped).await.unwrap();
+    audit.record_all(&[Event::Stopped { state: None }, Event::Stopped { state: None }]).await.unwrap();
+    audit.record(Event::Stopped { state: None }).await.unwrap();
     let signed = audit.checkpoint().await.unwrap().unwrap();
     let checkpoint = aups_envelope::Checkpoint::verify(&signed, Some(&realm_key)).unwrap();
     assert_eq!(checkpoint.number, audit.newest() - 1);

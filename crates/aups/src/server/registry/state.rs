@@ -220,7 +220,7 @@ impl State {
 }
 
 /// The groups and every group that holds one of them.
-pub(super) fn closure(
+pub(crate) fn closure(
     all: &BTreeMap<GroupName, BTreeSet<GroupName>>,
     groups: &BTreeSet<GroupName>,
 ) -> BTreeSet<GroupName> {

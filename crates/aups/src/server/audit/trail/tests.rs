@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const NOW: UnixMillis = UnixMillis(1_000);
 
 fn append(trail: &mut Trail, count: usize) -> io::Result<u64> {
-    trail.append(NOW, &vec![Told::of(&Event::Stopped); count], false)
+    trail.append(NOW, &vec![Told::of(&Event::Stopped { state: None }); count], false)
 }
 
 fn open(dir: &tempfile::TempDir) -> anyhow::Result<Trail> {
@@ -217,14 +217,14 @@ fn lines_are_signed_after_so_many_after_a_while_at_the_end_of_a_file_and_when_as
     let later = NOW.plus(CHECKPOINT_EVERY);
     trail.append(later, &[], false).unwrap();
     assert_eq!(trail.newest(), 1_003, "nothing to sign");
-    trail.append(NOW, &[Told::of(&Event::Stopped)], false).unwrap();
+    trail.append(NOW, &[Told::of(&Event::Stopped { state: None })], false).unwrap();
     trail.append(later, &[], false).unwrap();
     assert_eq!(checkpoints(&dir), [2, 1_003, 1_005], "after a while");
-    trail.append(later, &[Told::of(&Event::Stopped)], true).unwrap();
+    trail.append(later, &[Told::of(&Event::Stopped { state: None })], true).unwrap();
     assert_eq!(checkpoints(&dir), [2, 1_003, 1_005, 1_007], "when asked");
     trail.file_bytes_max = trail.synced + 1;
-    trail.append(later, &[Told::of(&Event::Stopped)], false).unwrap();
-    trail.append(later, &[Told::of(&Event::Stopped)], false).unwrap();
+    trail.append(later, &[Told::of(&Event::Stopped { state: None })], false).unwrap();
+    trail.append(later, &[Told::of(&Event::Stopped { state: None })], false).unwrap();
     let firsts: Vec<_> = files(&trail.dir).unwrap().into_iter().map(|(first, _)| first).collect();
     assert_eq!((firsts.as_slice(), checkpoints(&dir).last()), (&[1, 1_010][..], Some(&1_009)), "at the end of a file");
 
