@@ -2,6 +2,7 @@
 //! destroyed too, after what remains was wrapped anew.
 
 use crate::{
+    backup::Versions,
     custody::Keyring,
     error::KtmError,
     records::{RACES_MAX, Records, rewrapped},
@@ -10,7 +11,7 @@ use crate::{
     scopes::Scopes,
 };
 use aups_core::ScopeId;
-use aups_store::{Change, Expect};
+use aups_store::{Change, Expect, Listed};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::Mutex;
 
@@ -63,6 +64,13 @@ impl Eraser {
         if self.keyring.has_earlier() { self.rewrap().await } else { Ok(()) }
     }
 
+    /// Everything in the store as of one revision, with the versions of the KEK that unwrap it: none is retired meanwhile.
+    pub(crate) async fn snapshot(&self) -> Result<(Listed, Versions), KtmError> {
+        let _one_at_a_time = self.one_at_a_time.lock().await;
+        let listed = self.records.everything().await?;
+        Ok((listed, self.keyring.duplicates()))
+    }
+
     async fn rewrap(&self) -> Result<(), KtmError> {
         let began = Instant::now();
         // Versions that begin meanwhile are for what is destroyed meanwhile: the next time.
@@ -89,7 +97,7 @@ impl Eraser {
     /// meanwhile.
     async fn pass(&self, version: u32) -> Result<usize, KtmError> {
         let (mut changes, mut bytes, mut found) = (Vec::new(), 0, 0);
-        for (key, item) in self.records.everything().await? {
+        for (key, item) in self.records.everything().await?.0 {
             let Some(value) = rewrapped(&self.keyring, version, &key, &item.value)? else { continue };
             found += 1;
             bytes += key.len() + value.len();

@@ -1,6 +1,7 @@
 //! The KTM in process: the service over a store, and its upkeep.
 
 use crate::{
+    backup::Backup,
     custody::Keyring,
     erase::Eraser,
     error::KtmError,
@@ -18,7 +19,7 @@ use aups_core::{
     Bump, Clock, KeyId, NosId, ScopeId, ScopeSpec, ScopeTag, UnixMillis,
     limits::{HISTORY_DEFAULT, KEY_LIFE_MIN, ROOT_PERIOD_DEFAULT},
 };
-use aups_envelope::{KeyEntry, VerifyingKey, constant_time_eq, schedule};
+use aups_envelope::{KeyEntry, SecretBytes, VerifyingKey, constant_time_eq, passphrase::PassphraseCost, schedule};
 use aups_store::{Change, Revision, Store};
 use futures_util::{FutureExt as _, future, future::BoxFuture};
 use std::{
@@ -253,6 +254,14 @@ impl Ktm {
 
     pub(crate) fn listed_publishers(&self) -> &Publishers {
         &self.core.publishers
+    }
+
+    /// A backup of everything in the store as of now, with the keyring, sealed under a passphrase of twelve characters at least.
+    pub async fn backup(&self, passphrase: SecretBytes, cost: PassphraseCost) -> Result<Backup, KtmError> {
+        let (listed, versions) = self.core.eraser.snapshot().await?;
+        let now = self.core.clock.now();
+        let made = spawn_blocking(move || Backup::new(listed, &versions, &passphrase, cost, now));
+        made.await.map_err(|_| KtmError::Stopping)?
     }
 
     /// Says that somebody has a key who should not: it is never served again, to nobody, and the scope is bumped, so that what

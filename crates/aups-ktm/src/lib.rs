@@ -60,6 +60,7 @@ mod scopes;
 mod steady;
 mod table;
 
+pub mod backup;
 pub mod ca;
 pub mod custody;
 pub mod link;

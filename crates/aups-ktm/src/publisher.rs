@@ -181,6 +181,22 @@ impl Publishers {
     }
 }
 
+/// What a record of ours says after a restore: a NOS goes on with an incarnation that it cannot have had, a new NOS with a
+/// slot that nobody can have. `None`: it is none of ours.
+pub(crate) fn ahead(key: &str, value: &[u8], by: u16) -> Result<Option<Vec<u8>>, KtmError> {
+    let fault = |source| KtmError::Record { key: key.to_owned(), source };
+    if key == SLOTS {
+        let SlotsRecord { last } = serde_json::from_slice(value).map_err(fault)?;
+        return serde_json::to_vec(&SlotsRecord { last: last.saturating_add(by.into()) }).map(Some).map_err(fault);
+    }
+    if !key.starts_with(PREFIX) {
+        return Ok(None);
+    }
+    let record: PublisherRecord = serde_json::from_slice(value).map_err(fault)?;
+    let record = PublisherRecord { incarnation: record.incarnation.saturating_add(by.into()), ..record };
+    serde_json::to_vec(&record).map(Some).map_err(fault)
+}
+
 /// What a publisher's record becomes, and the changes that make it so.
 type Beginning = (PublisherRecord, Vec<Change>);
 

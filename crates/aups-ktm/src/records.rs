@@ -2,7 +2,7 @@
 
 use crate::{custody::Keyring, error::KtmError};
 use aups_envelope::{Kek, Secret, SecretBytes, b64, constant_time_eq, sha256};
-use aups_store::{Change, Expect, Revision, Store, Versioned};
+use aups_store::{Change, Expect, Listed, Revision, Store};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _, ser::SerializeStruct as _,
 };
@@ -39,9 +39,9 @@ impl Records {
         records.collect()
     }
 
-    /// Every item of the store, whoever keeps it there.
-    pub(crate) async fn everything(&self) -> Result<Vec<(String, Versioned)>, KtmError> {
-        Ok(self.store.list("").await?.0)
+    /// Every item of the store, whoever keeps it there, and the revision as of which.
+    pub(crate) async fn everything(&self) -> Result<Listed, KtmError> {
+        Ok(self.store.list("").await?)
     }
 
     /// A record that was read elsewhere.

@@ -48,6 +48,14 @@ impl ScopeRecord {
     }
 }
 
+impl ScopeRecord {
+    /// The record after a restore: with a bump that was given to nobody. `None`: there is none left.
+    pub(crate) fn ahead(self, by: u16, now: UnixMillis) -> Option<Self> {
+        let bumps = self.bumps.ahead(by, now)?;
+        Some(Self { bumps, ..self })
+    }
+}
+
 /// A scope in memory: a snapshot of its record, the salt unwrapped. A change of the record makes another.
 #[derive(Debug)]
 pub(crate) struct Scope {
@@ -347,7 +355,7 @@ impl Compromised {
 
 /// The bumps of a scope with their times, as far back as they are remembered. In JSON: a list, the oldest first.
 ///
-/// INVARIANT: numbers rise by one, times do not fall.
+/// INVARIANT: numbers rise, by one but for a restore; times do not fall.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Bumped>", into = "Vec<Bumped>")]
 pub(crate) struct Bumps {
@@ -416,7 +424,16 @@ impl Bumps {
 
     /// One more. Forgets bumps that ended before `forget_before`. `None`: the counter is at its end.
     pub(crate) fn bumped(&self, now: UnixMillis, forget_before: UnixMillis) -> Option<Self> {
-        let highest = Bumped { bump: Bump(self.highest.bump.0.checked_add(1)?), at: now.max(self.highest.at) };
+        self.raised(1, now, forget_before)
+    }
+
+    /// So many more, and nothing forgotten but what is too much.
+    fn ahead(&self, by: u16, now: UnixMillis) -> Option<Self> {
+        self.raised(by, now, UnixMillis(0))
+    }
+
+    fn raised(&self, by: u16, now: UnixMillis, forget_before: UnixMillis) -> Option<Self> {
+        let highest = Bumped { bump: Bump(self.highest.bump.0.checked_add(by)?), at: now.max(self.highest.at) };
         let mut ends = self.oldest_first().skip(1).map(|successor| successor.at);
         let spent = self.earlier.iter().take_while(|_| ends.next().is_some_and(|ended| ended < forget_before)).count();
         // The new one and the one that was the highest until now count as well.
@@ -442,10 +459,10 @@ impl From<Bumps> for Vec<Bumped> {
 impl TryFrom<Vec<Bumped>> for Bumps {
     type Error = &'static str;
     fn try_from(mut earlier: Vec<Bumped>) -> Result<Self, Self::Error> {
-        let in_order = earlier.is_sorted_by(|a, b| a.bump.0.checked_add(1) == Some(b.bump.0) && a.at <= b.at);
+        let in_order = earlier.is_sorted_by(|a, b| a.bump < b.bump && a.at <= b.at);
         match earlier.pop() {
             Some(highest) if in_order => Ok(Self { earlier, highest }),
-            _ => Err("a scope has at least one bump; bumps rise by one, in the order of time"),
+            _ => Err("a scope has at least one bump; bumps rise, in the order of time"),
         }
     }
 }

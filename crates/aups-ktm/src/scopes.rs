@@ -42,7 +42,7 @@ struct TagRecord {
     scope: ScopeId,
 }
 
-fn tag_key(tag: ScopeTag) -> String {
+pub(crate) fn tag_key(tag: ScopeTag) -> String {
     format!("{TAGS}{tag}")
 }
 

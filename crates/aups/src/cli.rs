@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "doc comments of arguments are help texts, which show backticks as they are")]
 
 mod audit;
+mod backup;
 mod bench;
 mod demo;
 mod enrol;
@@ -73,6 +74,8 @@ enum Command {
     Key(key::Key),
     Token(token::Token),
     Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Enrol(enrol::Enrol),
     Topics(topics::Topics),
     Sub(sub::Sub),
@@ -108,6 +111,8 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
             Command::Key(key) => key.run(&server).await,
             Command::Token(token) => token.run(&server).await,
             Command::Audit(audit) => audit.run(&server).await,
+            Command::Backup(backup) => backup.run(&server).await,
+            Command::Restore(restore) => restore.run(&server).await,
             Command::Enrol(enrol) => enrol.run(&server).await,
             Command::Topics(topics) => topics.run().await,
             Command::Sub(sub) => sub.run().await,

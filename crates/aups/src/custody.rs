@@ -49,6 +49,15 @@ pub(crate) fn provider(settings: &ServerSettings) -> anyhow::Result<Box<dyn KekP
     })
 }
 
+/// Asks the system not to write this process's memory into core files, nor to let others of the same user read it or the
+/// environment that it started with. After the passphrase: a descriptor can be opened by name no longer.
+pub(crate) fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "others of the same user can read this process's memory");
+    }
+}
+
 /// Where a passphrase may come from: a file if one is named, else a variable if it is set, else the terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PassphraseSource<'a> {

@@ -81,6 +81,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
 /// The keyring of the data directory, held by what the settings name.
 async fn open_keyring(settings: &ServerSettings, store: &dyn Store) -> anyhow::Result<Keyring> {
     let provider = crate::custody::provider(settings)?;
+    crate::custody::keep_memory_private();
     Ok(Keyring::open(crate::custody::keyring_file(&settings.data_dir), &*provider, store).await?)
 }
 

@@ -95,9 +95,25 @@ impl Keyring {
             if is_in_use(store).await? {
                 return Err(CustodyError::Missing { path }.into());
             }
-            make(&path, provider)?;
+            make(&path, provider, &vec![Version::new(1, Secret::random())])?;
         }
         Ok(read(path, provider)?)
+    }
+
+    /// Makes a keyring with the versions of a backup. Blocks.
+    pub(crate) fn restore(
+        path: &Path,
+        provider: &dyn KekProvider,
+        versions: Vec<(u32, Secret<32>)>,
+    ) -> Result<Self, CustodyError> {
+        let versions: Versions = versions.into_iter().map(|(version, key)| Version::new(version, key)).collect();
+        make(path, provider, &versions)?;
+        read(path.to_owned(), provider)
+    }
+
+    /// Copies of all versions, for a backup.
+    pub(crate) fn duplicates(&self) -> Vec<(u32, Secret<32>)> {
+        self.versions().iter().map(|version| (version.kek.version(), version.key.duplicate())).collect()
     }
 
     /// A keyring that is kept nowhere, with this first version.
@@ -189,11 +205,10 @@ impl KeyringFile {
     }
 }
 
-/// A keyring with one new version.
-fn make(path: &Path, provider: &dyn KekProvider) -> Result<(), CustodyError> {
+fn make(path: &Path, provider: &dyn KekProvider, versions: &Versions) -> Result<(), CustodyError> {
     let (key, held) = provider.make()?;
     let file = KeyringFile { path: path.to_owned(), provider: Kek::new(PROVIDER_VERSION, key), held };
-    file::make(path, &file.write(&vec![Version::new(1, Secret::random())])).map_err(|source| io_error(path, source))
+    file::make(path, &file.write(versions)).map_err(|source| io_error(path, source))
 }
 
 fn read(path: PathBuf, provider: &dyn KekProvider) -> Result<Keyring, CustodyError> {

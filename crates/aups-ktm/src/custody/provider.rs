@@ -121,9 +121,15 @@ impl Passphrase {
 
     /// A passphrase of twelve characters at least. `cost` is for a keyring that is made now; one that exists says its own.
     pub fn new(passphrase: SecretBytes, cost: PassphraseCost) -> Result<Self, CustodyError> {
+        Self::check(&passphrase)?;
+        Ok(Self { passphrase, cost })
+    }
+
+    /// Refuses what is too easily guessed.
+    pub(crate) fn check(passphrase: &SecretBytes) -> Result<(), CustodyError> {
         let bytes = passphrase.expose();
         let chars = std::str::from_utf8(bytes).map_or(bytes.len(), |text| text.chars().count());
-        if chars < PASSPHRASE_CHARS_MIN { Err(CustodyError::PassphraseShort) } else { Ok(Self { passphrase, cost }) }
+        if chars < PASSPHRASE_CHARS_MIN { Err(CustodyError::PassphraseShort) } else { Ok(()) }
     }
 }
 

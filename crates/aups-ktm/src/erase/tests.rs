@@ -116,7 +116,7 @@ async fn a_start_finishes_what_a_kill_interrupted() {
         }
         // Some of what remains, then all of it.
         let some = [0, 0, 0, 3, usize::MAX][steps];
-        for (key, item) in records.everything().await.unwrap().into_iter().take(some) {
+        for (key, item) in records.everything().await.unwrap().0.into_iter().take(some) {
             if let Some(value) = rewrapped(&keyring, 2, &key, &item.value).unwrap() {
                 rig.store.put_if(&key, value.into(), Expect::Any).await.unwrap();
             }
@@ -174,4 +174,29 @@ async fn a_disk_that_fails_meanwhile_leaves_the_rest_to_the_upkeep() {
     rig.ktm.keep_up().await;
     assert!(!rig.keyring.has_earlier());
     assert_eq!(versions(&*rig.store).await, [2]);
+}
+
+/// Run with `cargo test -p aups-ktm --lib -- --ignored --nocapture wrapping_100_000`.
+#[tokio::test]
+#[ignore = "a measurement, of half a minute"]
+async fn wrapping_100_000_scopes_anew_takes_this_long() {
+    const SCOPES: u32 = 100_000;
+    let keyring = crate::fixture::kek();
+    let (made, clock) = (Arc::new(aups_store::InMemory::new()), Arc::new(ManualClock::at(NOW)));
+    let ktm = Ktm::open(made.clone(), keyring.clone(), clock.clone(), KtmSettings::default()).await.unwrap();
+    let first = spec(ktm.realm().id(), 0, LIFE);
+    for n in 0..SCOPES {
+        ktm.ensure_scope(&spec(ktm.realm().id(), n, LIFE)).await.unwrap();
+    }
+    drop(ktm);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(aups_store::Embedded::open(dir.path().join("store")).await.unwrap());
+    for some in made.list("").await.unwrap().0.chunks(4_096) {
+        let changes = some.iter().map(|(key, item)| Change::put(key, item.value.clone(), Expect::Absent));
+        store.commit(changes.collect()).await.unwrap();
+    }
+    let ktm = Ktm::open(store, keyring, clock, KtmSettings::default()).await.unwrap();
+    let began = Instant::now();
+    ktm.destroy(&first.id).await.unwrap();
+    println!("{SCOPES} scopes on disk: a destruction took {:?}", began.elapsed());
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use aups_client::Identity;
 use aups_core::{Problem, ReaderKind};
+use aups_envelope::SecretBytes;
 use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -175,6 +176,16 @@ impl Admin {
             Ok(body) => Ok(Ok(self.parse(&body)?)),
             Err(problem) => Ok(Err(problem)),
         }
+    }
+
+    /// `POST` of a secret, answered with what is read piece by piece.
+    pub(crate) async fn download(&self, path: &str, secret: SecretBytes) -> Result<Response, Failure> {
+        let response = self.response(self.request(Method::POST, path).body(secret.expose().to_vec())).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        http::body(&self.server, response).await?;
+        Err(Failure::failed(format!("{} answered something else than expected", self.server)))
     }
 
     /// `DELETE`.

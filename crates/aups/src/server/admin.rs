@@ -3,6 +3,7 @@
 pub(super) mod access;
 mod app_bearers;
 mod audit;
+mod backup;
 mod condition;
 mod explain;
 mod groups;
@@ -112,6 +113,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(schema::router())
         .merge(explain::router())
         .merge(keys::router())
+        .merge(backup::router())
         .merge(scopes::router())
         .with_state(admin);
     let here = sources.map(sources::router).into_iter().chain(nodes.map(nodes::router));

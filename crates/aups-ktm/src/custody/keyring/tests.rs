@@ -98,7 +98,7 @@ async fn an_old_copy_of_the_keyring_is_refused_by_the_store() {
     let copy = fs::read(rig.path()).unwrap();
     let records = Records::new(rig.store.clone());
     keyring.begin_version().await.unwrap();
-    let (key, item) = records.everything().await.unwrap().remove(0);
+    let (key, item) = records.everything().await.unwrap().0.remove(0);
     let value = crate::records::rewrapped(&keyring, 2, &key, &item.value).unwrap().unwrap();
     rig.store.put_if(&key, value.into(), aups_store::Expect::Any).await.unwrap();
     fs::remove_file(rig.path()).unwrap();
