@@ -90,6 +90,7 @@ impl Ktm {
             }
             Action::ListNos { json } => admin.print_list("/v1/nos", json, table).await,
             Action::RemoveNos { name } => {
+                terminal::note("its keys are replaced; then its lease runs out: at most 30 s");
                 admin.delete(&format!("/v1/nos/{name}")).await?;
                 terminal::line(&format!("removed NOS {name}"))
             }

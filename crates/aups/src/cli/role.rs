@@ -28,9 +28,6 @@ pub(super) struct RoleArgs {
     /// A file with that passphrase; else AUPS_KEK_PASSPHRASE, or the terminal
     #[arg(long, hide_env = true, env = "AUPS_KEK_PASSPHRASE_FILE", value_name = "FILE")]
     kek_passphrase_file: Option<PathBuf>,
-    /// How readers and sources reach the HTTP listener, if not by its own address
-    #[arg(long, hide_env = true, env = "AUPS_PUBLIC_URL", value_name = "URL")]
-    public_url: Option<String>,
     /// A settings file (TOML)
     #[arg(long, hide_env = true, env = "AUPS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -60,6 +57,9 @@ pub(super) struct NosArgs {
     /// Let the broker keep the last message of matching topics for later subscribers (repeatable)
     #[arg(long, hide_env = true, env = "AUPS_RETAIN", value_name = "FILTER", value_delimiter = ',')]
     retain: Vec<Filter>,
+    /// How readers and sources reach the HTTP listener, if not by its own address
+    #[arg(long, hide_env = true, env = "AUPS_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -79,7 +79,6 @@ impl RoleArgs {
         settings.insecure = self.insecure.unwrap_or(settings.insecure);
         settings.kek = self.kek.unwrap_or(settings.kek);
         settings.kek_passphrase_file = self.kek_passphrase_file.clone().or(settings.kek_passphrase_file);
-        settings.public_url = self.public_url.clone().or(settings.public_url);
         Ok(settings)
     }
 
@@ -104,6 +103,7 @@ impl NosArgs {
         settings.broker = self.broker.or(settings.broker.take());
         settings.durability = self.durability.unwrap_or(settings.durability);
         settings.registration = self.registration.or(settings.registration);
+        settings.public_url = self.public_url.or(settings.public_url.take());
         if !self.retain.is_empty() {
             settings.retain = self.retain;
         }

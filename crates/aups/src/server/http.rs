@@ -6,7 +6,7 @@ use axum::{
     extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -86,10 +86,19 @@ async fn readyz(State(ready): State<Ready>) -> Response {
             503,
             "not-ready",
             "Not ready",
-            "the broker is not connected; data is taken and published when it is",
+            "the broker is not connected, or this NOS holds no lease of its KTM; data is taken, and published when it is",
         ))
         .into_response()
     }
+}
+
+/// Answers for paths that another process of the realm has.
+pub(crate) fn elsewhere(paths: &[&str], whose: &'static str) -> Router {
+    let answer = move |request: Request| async move {
+        let detail = format!("{} is served by {whose}", request.uri().path());
+        Refused::from(Problem::new(404, "elsewhere", "Served elsewhere", detail))
+    };
+    paths.iter().fold(Router::new(), |routes, path| routes.route(path, any(answer)))
 }
 
 async fn openapi() -> Response {

@@ -18,6 +18,18 @@ use aups_ktm::{
 use aups_nos::Usage;
 use std::{net::SocketAddr, sync::Arc};
 
+/// What NOSs answer, each for itself.
+const OF_NOSS: [&str; 8] = [
+    "/registration",
+    "/data",
+    "/v1/enrol",
+    "/v1/keys",
+    "/v1/topics",
+    "/v1/sources",
+    "/v1/sources/invite",
+    "/v1/sources/{node}",
+];
+
 /// A running KTM.
 #[derive(Debug)]
 pub(crate) struct KtmServer {
@@ -58,7 +70,9 @@ pub(crate) async fn start_ktm(settings: ServerSettings) -> anyhow::Result<KtmSer
         reach: None,
         nodes: Some(nodes),
     };
-    let routes = administration.routes(&process, enrolment, surroundings);
+    let routes = administration
+        .routes(&process, enrolment, surroundings)
+        .merge(http::elsewhere(&OF_NOSS, "the NOSs of this realm: give the address of one with --server"));
     let serving = Serving::start(listener, http::finish(routes, Arc::new(|| true)))?;
     let nobody_reads = administration.nobody_reads();
     Ok(KtmServer { process, serving, link, nobody_reads })

@@ -4,6 +4,7 @@ use super::{
     Server,
     admin::{self, Sessions, SourcesAdmin},
     administration::RESIDUALS_MAX,
+    audit::Signer,
     data_path::{DataPath, Realm},
     enrolment::{ENROL_BODY_BYTES_MAX, Reach},
     http::{self, Refused, read_body},
@@ -13,10 +14,10 @@ use super::{
 };
 use crate::settings::ServerSettings;
 use anyhow::Context as _;
-use aups_core::Problem;
-use aups_envelope::realm_id;
+use aups_core::{Clock, Problem};
+use aups_envelope::{Certificate, realm_id};
 use aups_ktm::{
-    custody,
+    KeysTopicsManager as _, custody,
     link::{AdmissionToken, Enrolment, Lease, LinkSettings, RemoteKtm, USES_REPORTED_MAX},
 };
 use aups_nos::Usage;
@@ -32,10 +33,35 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::time::interval;
+use tokio::{
+    sync::watch,
+    time::{interval, sleep},
+};
 
 /// How often topics in use are reported to the realm's own process, where administrators ask for them.
 const USES_REPORTED_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a newer certificate is looked for, and how soon again while there is none.
+const CERTIFICATE_LOOKED_AT_EVERY: Duration = Duration::from_hours(1);
+const CERTIFICATE_LOOKED_AT_AGAIN: Duration = Duration::from_secs(1);
+
+/// What is administered at the KTM.
+const OF_THE_KTM: [&str; 14] = [
+    "/v1/users",
+    "/v1/users/{*rest}",
+    "/v1/apps",
+    "/v1/apps/{*rest}",
+    "/v1/groups",
+    "/v1/groups/{*rest}",
+    "/v1/policies",
+    "/v1/policies/{*rest}",
+    "/v1/schema",
+    "/v1/explain",
+    "/v1/keys/{*rest}",
+    "/v1/scopes",
+    "/v1/scopes/{*rest}",
+    "/v1/nos",
+];
 
 /// Starts a NOS alone; when this returns, everything listens. Whether it seals and gives keys, its KTM decides.
 pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<AdmissionToken>) -> anyhow::Result<Server> {
@@ -56,6 +82,10 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
     let id = remote.name();
     tracing::info!(nos = %id, url, "a NOS of the KTM there");
     let signing_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &id).await?;
+    let certificate = watch::Sender::new(None);
+    let audit_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &id).await?;
+    process.audit.sign_with(Signer::nos(remote.realm_key(), audit_key, certificate.subscribe()));
+    process.keep_up(keep_certificate(Arc::clone(&remote), Arc::clone(&process.clock), certificate));
     let realm = Realm {
         key: remote.realm_key(),
         ktm: Arc::clone(&remote) as _,
@@ -74,7 +104,8 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
     let routes = nos
         .router()
         .merge(admin::nos_router(process.access(None, None), sources))
-        .route("/v1/enrol", post(pass_on_enrolment).with_state((Arc::clone(&remote), reach)));
+        .route("/v1/enrol", post(pass_on_enrolment).with_state((Arc::clone(&remote), reach)))
+        .merge(http::elsewhere(&OF_THE_KTM, "the KTM of this realm: give its address with --server"));
     let (sink, lease) = (Arc::clone(&mqtt.sink), remote.lease());
     let ready = move || sink.connected() && *lease.borrow() != Lease::Ended;
     let serving = Serving::start(listener, http::finish(routes, Arc::new(ready)))?;
@@ -88,6 +119,23 @@ async fn end_sessions(replica: Arc<Replica>, sessions: Arc<dyn Sessions>) {
             sessions.end(sub.as_str()).await;
         }
         sessions.review().await;
+    }
+}
+
+/// Looks after the certificate that the realm gives this NOS: with it, it signs its audit trail.
+async fn keep_certificate(remote: Arc<RemoteKtm>, clock: Arc<dyn Clock>, certificate: watch::Sender<Option<String>>) {
+    let (name, realm_key) = (remote.name(), remote.realm_key());
+    let is_own = |jws: &String| {
+        Certificate::verify(jws, &realm_key, clock.now()).is_ok_and(|certificate| certificate.nos == name)
+    };
+    loop {
+        let listed = remote.publishers().await.unwrap_or_default();
+        let own = listed.into_iter().find(is_own);
+        let wait = if own.is_some() { CERTIFICATE_LOOKED_AT_EVERY } else { CERTIFICATE_LOOKED_AT_AGAIN };
+        if own.is_some() {
+            certificate.send_replace(own);
+        }
+        sleep(wait).await;
     }
 }
 

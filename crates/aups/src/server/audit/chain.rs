@@ -1,10 +1,11 @@
 //! What binds the lines of a trail: each has its number and the hash of the line before.
 
 use aups_core::UnixMillis;
-use aups_envelope::{Checkpoint, b64, sha256};
+use aups_envelope::{Checkpoint, SigningKey, VerifyingKey, b64, sha256};
 use aups_ktm::Realm;
 use serde::Deserialize;
 use std::{fmt, sync::Arc};
+use tokio::sync::watch;
 
 /// Longest line, in bytes: what a request changed has at most 256 KiB.
 pub(super) const LINE_BYTES_MAX: usize = 512 << 10;
@@ -95,9 +96,17 @@ impl Signer {
         })
     }
 
+    /// A NOS alone, with the newest certificate that the realm gave it; before there is one, nothing is signed.
+    pub(crate) fn nos(realm_key: VerifyingKey, key: SigningKey, certificate: watch::Receiver<Option<String>>) -> Self {
+        Self::new(move |Head { number, hash }, at| {
+            let nos = Some(certificate.borrow().clone()?);
+            Some(Checkpoint { realm_key, nos, number, hash, at }.sign(&key))
+        })
+    }
+
     /// A realm of which only the key is known.
     #[cfg(test)]
-    pub(super) fn key(key: aups_envelope::SigningKey) -> Self {
+    pub(super) fn key(key: SigningKey) -> Self {
         Self::new(move |Head { number, hash }, at| {
             Some(Checkpoint { realm_key: key.public(), nos: None, number, hash, at }.sign(&key))
         })
