@@ -337,15 +337,12 @@ fn ahead(
         let record: ScopeRecord =
             serde_json::from_slice(value).map_err(|source| KtmError::Record { key: key.to_owned(), source })?;
         let tag = scopes::tag_key(record.tag);
-        return match record.ahead(AHEAD, now) {
-            Some(record) => {
-                serde_json::to_vec(&record).map(Some).map_err(|source| KtmError::Record { key: key.to_owned(), source })
-            }
-            None => {
-                forgotten.insert(tag);
-                Ok(None)
-            }
+        let Some(record) = record.ahead(AHEAD, now) else {
+            forgotten.insert(tag);
+            return Ok(None);
         };
+        let value = serde_json::to_vec(&record);
+        return value.map(Some).map_err(|source| KtmError::Record { key: key.to_owned(), source });
     }
     // Tags come after scopes in the order of keys.
     if forgotten.contains(key) {

@@ -193,15 +193,6 @@ impl Admin {
         self.send(self.request(Method::DELETE, path)).await.map(drop)
     }
 
-    /// `DELETE` of what may be gone already.
-    pub(crate) async fn delete_if_there(&self, path: &str) -> Result<(), Failure> {
-        let response = self.response(self.request(Method::DELETE, path)).await?;
-        match http::answer(&self.server, response).await? {
-            Err(problem) if problem.status != 404 => Err(Failure::answered(&problem)),
-            _ => Ok(()),
-        }
-    }
-
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, at(&self.server, path));
         match &self.credential {

@@ -135,7 +135,7 @@ impl Restore {
         let data_dir = server.data_dir.clone().unwrap_or_else(|| "./aups-data".into());
         check_empty(&data_dir)?;
         let aside = beside(&data_dir);
-        let restored = self.into_directory(&aside).await;
+        let restored = self.fill_directory(&aside).await;
         // Into its place at once: a directory is restored or as it was.
         let placed = restored.and_then(|restored| {
             fs::rename(&aside, &data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
@@ -153,7 +153,7 @@ impl Restore {
         Ok(())
     }
 
-    async fn into_directory(&self, dir: &Path) -> Result<Restored, Failure> {
+    async fn fill_directory(&self, dir: &Path) -> Result<Restored, Failure> {
         let file = File::open(&self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
         let restoring = Restoring::begin(BufReader::new(file), &self.passphrase.read(false)?)
             .map_err(|error| self.refused(error))?;

@@ -25,7 +25,7 @@ type Written = Vec<(String, Vec<u8>)>;
 
 /// The ways in which somebody may have written bytes.
 fn spelled(secret: &[u8]) -> Vec<Vec<u8>> {
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = secret.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let listed: Vec<_> = secret.iter().map(ToString::to_string).collect();
     let url = b64::encode(secret);
     let standard = url.replace('-', "+").replace('_', "/");

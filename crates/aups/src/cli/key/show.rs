@@ -36,9 +36,9 @@ struct BumpTime {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Key {
-    key_id: String,
+    #[serde(rename = "keyId")]
+    id: String,
     epoch: Epoch,
     bump: Bump,
     nbf: UnixMillis,
@@ -87,7 +87,7 @@ impl Shown {
             let (epoch, bump) = (key.epoch.0.to_string(), key.bump.0.to_string());
             let times = [key.nbf, key.exp, key.dec].map(|time| time.to_string());
             let [from, val, opens_until] = times;
-            [key.key_id.clone(), key.state.clone(), epoch, bump, from, val, opens_until]
+            [key.id.clone(), key.state.clone(), epoch, bump, from, val, opens_until]
         });
         let headings = ["KEYID", "STATE", "EPOCH", "BUMP", "FROM", "VAL", "OPENS UNTIL"];
         lines.extend([String::new(), terminal::table(&headings, &keys.collect::<Vec<_>>())]);
