@@ -199,7 +199,7 @@ impl Ktm {
     /// Destroys the scope's salt, and with it every key of the scope, past and to come.
     ///
     /// Readers keep what they were given. What the store's old blocks hold of the salt lies under a version of the KEK that is
-    /// destroyed too, after everything else was wrapped anew: some 30 µs a scope; see `docs/guide/keys.md`.
+    /// destroyed too, after everything else was wrapped anew, which takes time with every scope there is; see `docs/guide/keys.md`.
     pub async fn destroy(&self, scope: &ScopeId) -> Result<(), KtmError> {
         self.core.destroy(scope).await
     }
