@@ -98,9 +98,9 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
     let done = runtime.block_on(async {
         match command {
-            Command::Up(up) => up.run(&server).await,
+            Command::Up(up) => Box::pin(up.run(&server)).await,
             Command::Ktm(ktm) => ktm.run(&server).await,
-            Command::Nos(nos) => nos.run(&server).await,
+            Command::Nos(nos) => Box::pin(nos.run(&server)).await,
             Command::Demo(demo) => demo.run().await,
             Command::User(user) => user.run(&server).await,
             Command::App(app) => app.run(&server).await,

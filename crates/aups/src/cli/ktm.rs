@@ -44,18 +44,21 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Let a NOS join; prints its one-time token, alone
-    AdmitNos {
+    #[command(name = "admit-nos")]
+    Admit {
         /// Its name, which readers see as the signer of its answers
         name: NosId,
     },
     /// List the NOSs: their leases, and how far they follow
-    ListNos {
+    #[command(name = "list-nos")]
+    List {
         /// As JSON, for machines
         #[arg(long)]
         json: bool,
     },
     /// End a NOS: it gets no keys, readers drop what it sends, and every key it had is replaced
-    RemoveNos {
+    #[command(name = "remove-nos")]
+    Remove {
         /// Its name
         name: NosId,
     },
@@ -84,12 +87,12 @@ impl Ktm {
         };
         let admin = server.admin()?;
         match action {
-            Action::AdmitNos { name } => {
+            Action::Admit { name } => {
                 let Token { token } = admin.send_json(Method::POST, "/v1/nos", &json!({ "nos": name })).await?;
                 terminal::line(&token)
             }
-            Action::ListNos { json } => admin.print_list("/v1/nos", json, table).await,
-            Action::RemoveNos { name } => {
+            Action::List { json } => admin.print_list("/v1/nos", json, table).await,
+            Action::Remove { name } => {
                 terminal::note("its keys are replaced; then its lease runs out: at most 30 s");
                 admin.delete(&format!("/v1/nos/{name}")).await?;
                 terminal::line(&format!("removed NOS {name}"))

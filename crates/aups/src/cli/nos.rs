@@ -31,7 +31,7 @@ pub(crate) struct Nos {
     #[command(flatten)]
     role: RoleArgs,
     #[command(flatten)]
-    nos: NosArgs,
+    data_path: NosArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -45,7 +45,7 @@ impl Nos {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         self.role.start_log()?;
         let mut settings = self.role.settings(server)?;
-        self.nos.lay_over(&mut settings);
+        self.data_path.lay_over(&mut settings);
         settings.ktm = self.ktm.or(settings.ktm);
         let admission = self.admission.and_then(|token| token.parse().ok());
         role::run(server::start_nos(settings, admission)).await

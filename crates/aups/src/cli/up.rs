@@ -22,7 +22,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     role: RoleArgs,
     #[command(flatten)]
-    nos: NosArgs,
+    data_path: NosArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -38,7 +38,7 @@ impl Up {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         self.role.start_log()?;
         let mut settings = self.role.settings(server)?;
-        self.nos.lay_over(&mut settings);
+        self.data_path.lay_over(&mut settings);
         role::run(server::start(settings)).await
     }
 }

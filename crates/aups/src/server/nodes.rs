@@ -7,11 +7,11 @@ use aups_nos::Usage;
 use aups_store::Store;
 use axum::{
     http::header::CONTENT_TYPE,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Collected};
 use std::{fmt, sync::Arc};
 
 /// A key under which nothing lies: to ask a store for its revision.
@@ -53,7 +53,7 @@ impl LinkHost for Host {
         let link::Enrolment { request, from, server_url, mqtt_url } = enrolment;
         tracing::debug!(%nos, "a NOS passes on an enrolment");
         let answer = Arc::clone(&self.enrolment).answer(request, from, Reach { server_url, mqtt_url });
-        async move { enrolled(answer.await.unwrap_or_else(|refused| refused.into_response())).await }.boxed()
+        async move { enrolled(answer.await.unwrap_or_else(IntoResponse::into_response)).await }.boxed()
     }
 
     fn uses<'a>(&'a self, _nos: &'a NosId, uses: Vec<TopicUse>) -> BoxFuture<'a, Result<(), HostError>> {
@@ -65,6 +65,6 @@ async fn enrolled(answer: Response) -> Enrolled {
     let (head, body) = answer.into_parts();
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Our own answers are in memory and cannot fail.
-    let body = body.collect().await.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+    let body = body.collect().await.map_or_else(|_| Bytes::new(), Collected::to_bytes);
     Enrolled { status: head.status.as_u16(), content_type: content_type.to_owned(), body }
 }

@@ -69,12 +69,11 @@ impl State {
                 };
                 groups_changed = true;
             } else if let Some(Ok(sub)) = key.strip_prefix(READER_PREFIX).map(str::parse) {
-                match value {
-                    Some(value) => records.push(parse(&key, &value)?),
-                    None => {
-                        self.remove(&sub);
-                        changed.insert(sub);
-                    }
+                if let Some(value) = value {
+                    records.push(parse(&key, &value)?);
+                } else {
+                    self.remove(&sub);
+                    changed.insert(sub);
                 }
             }
         }
