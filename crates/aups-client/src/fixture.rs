@@ -19,6 +19,8 @@ use std::{
 
 /// Life of every key.
 pub(crate) const LIFE_MS: u64 = 300_000;
+/// Scopes from here on demand signatures.
+pub(crate) const SIGNED_SCOPES: u8 = 100;
 /// When tests begin: in the middle of an epoch.
 pub(crate) const START: UnixMillis = UnixMillis(6_000_000 * LIFE_MS + LIFE_MS / 2);
 
@@ -56,6 +58,8 @@ pub(crate) struct Realm {
     pub(crate) forbidden: BTreeSet<u8>,
     /// Whether the NOS is listed as a publisher.
     pub(crate) listed: bool,
+    /// What the NOS says wrongly of the keys that it gives.
+    pub(crate) alter_terms: Option<fn(&mut KeyTerms)>,
     /// How far the NOS's clock is ahead.
     pub(crate) ahead_ms: i64,
     /// Counts items.
@@ -74,6 +78,7 @@ impl Realm {
             sealing: HashMap::new(),
             forbidden: BTreeSet::new(),
             listed: true,
+            alter_terms: None,
             ahead_ms: 0,
             items: AtomicU32::new(0),
             topic_seqs: HashMap::new(),
@@ -91,7 +96,7 @@ impl Realm {
         let exp = UnixMillis(nbf.0 + LIFE_MS);
         let terms = KeyTerms {
             suite: Suite::default(),
-            flags: Flags::NONE,
+            flags: if scope >= SIGNED_SCOPES { Flags::SIGNED } else { Flags::NONE },
             scope: ScopeId::from_bytes([scope; 32]),
             epoch,
             bump: Bump(0),
@@ -145,11 +150,14 @@ impl Realm {
         let mut grants = Grants::default();
         for wanted in &asked.want {
             let [scope, ..] = *wanted.key_id.scope_tag().as_bytes();
-            let entry = Self::entry(scope, wanted.key_id.epoch());
+            let mut entry = Self::entry(scope, wanted.key_id.epoch());
             if self.forbidden.contains(&scope) || entry.key_id != wanted.key_id {
                 grants.denied.push(wanted.key_id);
             } else {
                 grants.next.push(Self::entry(scope, Epoch(entry.terms.epoch.0 + 1)));
+                if let Some(alter) = self.alter_terms {
+                    alter(&mut entry.terms);
+                }
                 grants.keys.push(entry);
             }
         }

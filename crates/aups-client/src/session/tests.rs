@@ -654,3 +654,6 @@ mod answers_over_mqtt {
         assert_eq!(bench.ask(), None);
     }
 }
+
+/// A broker that does what it likes with what it carries, and what the reader makes of it.
+mod hostile_broker;
