@@ -17,6 +17,7 @@
 //! Nothing is remembered of a message that fails 1 to 9. One that fails 10 by its item id alone is remembered as seen, so
 //! that it makes no gap.
 
+mod memory;
 mod recent;
 mod ring;
 mod window;
@@ -42,6 +43,7 @@ use std::{
 use thiserror::Error;
 use window::{Place, Window};
 
+pub use memory::{Memory, Taken, TopicItems, WindowMemory};
 pub use ring::{KEYS_MAX, KeyRing, PUBLISHERS_MAX};
 
 /// How much an [`Acceptance`] remembers, and what is fresh.
@@ -88,6 +90,17 @@ pub struct Accepted {
     pub gap: Option<Gap>,
     /// The header, authenticated.
     pub header: Header,
+    /// The id of the item, where it is JSON.
+    pub item: Option<ItemId>,
+}
+
+impl Accepted {
+    /// What is to be remembered of it.
+    pub fn memory(&self, topic: &str) -> Memory {
+        let Header { publisher, session, key_id, topic_seq, ts, .. } = self.header;
+        let scope = key_id.scope_tag();
+        Memory::Taken(Taken { topic: topic.into(), publisher, session, scope, topic_seq, ts, item: self.item })
+    }
 }
 
 /// How current a message is.
@@ -254,7 +267,7 @@ impl Acceptance {
         }
         let item = item_id(header.content, &plaintext)?;
         let (outcome, gap) = self.admit(arrival, &header, item)?;
-        Ok(Accepted { plaintext, outcome, gap, header })
+        Ok(Accepted { plaintext, outcome, gap, header, item })
     }
 
     /// Opens with a subkey that is derived once. Only messages that open have their subkey remembered: what was made up

@@ -37,6 +37,11 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.entry(key).or_insert_with(|| used_before.unwrap_or_else(make))
     }
 
+    /// All that is remembered, what was used before first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.old.iter().chain(&self.young)
+    }
+
     /// Sets the value of a key.
     pub(super) fn insert(&mut self, key: K, value: V) {
         self.make_room();

@@ -1,6 +1,6 @@
 //! The keys that a reader holds, and the publishers that it believes.
 
-use super::Rejection;
+use super::{Memory, Rejection};
 use crate::{
     certificate::Certificate,
     key::{KeyEntry, KeyEntryError},
@@ -22,7 +22,9 @@ pub struct KeyRing {
     /// In the order in which they came.
     order: VecDeque<KeyId>,
     /// `from` of each key held, so that the higher bumps of a scope are found at once.
-    bumps: BTreeMap<(ScopeTag, Bump, KeyId), UnixMillis>,
+    pub(super) bumps: BTreeMap<(ScopeTag, Bump, KeyId), UnixMillis>,
+    /// The same of keys that were held before a restart.
+    pub(super) remembered: BTreeMap<(ScopeTag, Bump, KeyId), UnixMillis>,
     listed: BTreeMap<PublisherSlot, Certificate>,
     withdrawn: BTreeSet<PublisherSlot>,
 }
@@ -50,6 +52,15 @@ impl KeyRing {
         self.bumps.insert(bump_key(&key_id), entry.from);
         self.keys.insert(key_id, entry);
         Ok(())
+    }
+
+    /// Remembers the bump of a key that was held before; at most [`KEYS_MAX`].
+    pub fn remember(&mut self, memory: &Memory) {
+        if let Memory::Bump { key_id, from } = memory
+            && self.remembered.len() < KEYS_MAX
+        {
+            self.remembered.insert(bump_key(key_id), *from);
+        }
     }
 
     /// Takes the publishers of an answer: all that the realm lists. A publisher that was listed before and is not among them
@@ -99,7 +110,8 @@ impl KeyRing {
         let higher = Bump(bump.0.checked_add(1)?);
         let first = (tag, higher, KeyId::from_bytes([0; KeyId::BYTES]));
         let last = (tag, Bump(u16::MAX), KeyId::from_bytes([0xff; KeyId::BYTES]));
-        self.bumps.range(first..=last).map(|(_, from)| *from).filter(|from| header.ts >= from.plus(SKEW_MAX)).min()
+        let higher = self.bumps.range(first..=last).chain(self.remembered.range(first..=last));
+        higher.map(|(_, from)| *from).filter(|from| header.ts >= from.plus(SKEW_MAX)).min()
     }
 }
 

@@ -37,6 +37,36 @@ impl Window {
         window
     }
 
+    /// Bytes of what it has seen.
+    pub(super) const BYTES: usize = WORDS * 8;
+
+    /// The highest number, jumps that nobody was told about, and what came.
+    pub(super) fn to_parts(&self) -> (u32, u32, [u8; Self::BYTES]) {
+        let mut seen = [0; Self::BYTES];
+        for (bytes, word) in seen.chunks_exact_mut(8).zip(self.seen) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+        (self.highest, self.missed, seen)
+    }
+
+    /// The window of these parts.
+    pub(super) fn from_parts(highest: u32, missed: u32, parts: &[u8; Self::BYTES]) -> Self {
+        let mut seen = [0; WORDS];
+        for (word, bytes) in seen.iter_mut().zip(parts.as_chunks::<8>().0) {
+            *word = u64::from_be_bytes(*bytes);
+        }
+        let mut window = Self { highest, seen, missed };
+        window.set(highest, true);
+        window
+    }
+
+    /// A number came that may be anywhere: below the window it changes nothing.
+    pub(super) fn mark_again(&mut self, number: u32) {
+        if self.place(number) != Place::Below {
+            self.mark(number);
+        }
+    }
+
     /// Where a number stands.
     pub(super) fn place(&self, number: u32) -> Place {
         match self.highest.checked_sub(number) {
