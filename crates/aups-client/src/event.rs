@@ -68,6 +68,11 @@ pub enum Event {
         /// What is wrong.
         reason: String,
     },
+    /// The state file cannot be written. Nothing more is acknowledged to the broker until it can.
+    StateUnwritten {
+        /// Why.
+        reason: String,
+    },
     /// This machine's clock and the server's differ. Told once, and again when it gets better or worse.
     ClockSkew {
         /// How far this machine's clock is ahead of the server's, in milliseconds; negative where it is behind.

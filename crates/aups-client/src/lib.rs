@@ -22,6 +22,7 @@ mod link;
 mod minimum;
 mod reader;
 mod session;
+mod state;
 
 mod server;
 mod topics;
@@ -42,5 +43,6 @@ pub use link::ConnectError;
 pub use minimum::{Minimum, MinimumError};
 pub use reader::{FilterRefused, Reader, ReaderError, ReaderOptions, RefusalReason, SubscribeError};
 pub use server::ServerError;
+pub use state::StateError;
 pub use topics::{FilterAnswer, TopicsError, may_subscribe, topics};
 pub use ways::{KeysOver, KeysOverError};

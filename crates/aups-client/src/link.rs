@@ -8,13 +8,16 @@ use crate::backoff::Backoff;
 use aups_core::Filter;
 use aups_envelope::message::MESSAGE_BYTES_MAX;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use rumqttc::{
     AckMode, AsyncClient, Broker, ClientError, ConnectReturnCode, ConnectionError, DisconnectProperties,
-    DisconnectReasonCode, EventLoop, ManualAck, MqttOptions, Packet, PubAck, Publish, PublishOptions, QoS,
-    RetainForwardRule, SubscribeFilter, SubscribeNoticeError, SubscribeReasonCode,
+    DisconnectReasonCode, EventLoop, ManualAck, MqttOptions, Packet, PersistedAckMode, PersistedSession, PubAck,
+    Publish, PublishOptions, QoS, RetainForwardRule, SessionStore, SessionStoreError, SessionStoreKey, SubscribeFilter,
+    SubscribeNoticeError, SubscribeReasonCode,
 };
 use std::{
     collections::VecDeque,
+    future::ready,
     num::NonZeroU16,
     sync::{
         Arc,
@@ -213,10 +216,10 @@ impl Link {
         self.client.try_publish(topic, request, PublishOptions::at_least_once())
     }
 
-    /// Says farewell, so that the broker drops the session: its client id is not used again.
-    pub(crate) async fn close(mut self) {
+    /// Says farewell; unless the session is kept, so that the broker drops it: its client id is not used again then.
+    pub(crate) async fn close(mut self, session_expiry: Duration) {
         let properties = DisconnectProperties {
-            session_expiry_interval: Some(0),
+            session_expiry_interval: Some(seconds(session_expiry)),
             reason_string: None,
             user_properties: Vec::new(),
             server_reference: None,
@@ -254,11 +257,49 @@ fn options(settings: &LinkSettings<'_>) -> Result<MqttOptions, ConnectError> {
         .set_credentials(settings.username, settings.password.to_owned())
         .set_keep_alive(u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX))
         .set_clean_start(false)
-        .set_session_expiry_interval(Some(u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX)))
+        .set_session_expiry_interval(Some(seconds(settings.session_expiry)))
         .set_receive_maximum(Some(settings.receive_max.get()))
         .set_max_packet_size(Some(PACKET_BYTES_MAX))
-        .set_ack_mode(AckMode::Manual);
+        .set_ack_mode(AckMode::Manual)
+        .set_session_store(NothingUnderWay);
     Ok(options)
+}
+
+/// A session that a program before this one had at the broker is gone on with: of what that program sent nothing is under way,
+/// for a key request whose answer nobody waits for need not arrive, and filters are subscribed anew.
+#[derive(Debug)]
+struct NothingUnderWay;
+
+type StoreFuture<'a, T> = BoxFuture<'a, Result<T, SessionStoreError>>;
+
+impl SessionStore for NothingUnderWay {
+    fn load<'a>(&'a self, key: &'a SessionStoreKey) -> StoreFuture<'a, Option<PersistedSession>> {
+        let session = PersistedSession {
+            format_version: 1,
+            client_id: key.client_id().into(),
+            clean_start: false,
+            session_expiry_interval: None,
+            outgoing_inflight_upper_limit: None,
+            ack_mode: PersistedAckMode::Manual,
+            last_pkid: 0,
+            last_puback: 0,
+            replay: Vec::new(),
+            incoming_qos2: Vec::new(),
+        };
+        Box::pin(ready(Ok(Some(session))))
+    }
+
+    fn save<'a>(&'a self, _: &'a SessionStoreKey, _: &'a PersistedSession) -> StoreFuture<'a, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn clear<'a>(&'a self, _: &'a SessionStoreKey) -> StoreFuture<'a, ()> {
+        Box::pin(ready(Ok(())))
+    }
+}
+
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Drives the connection until the link is dropped, closed or refused.

@@ -4,7 +4,8 @@ use crate::{
     ConnectError, Event, Identity, KeysOver, Minimum, ServerError, SystemClock,
     link::{Delivery, Link, LinkEvent, LinkSettings},
     server::{Answer, Server},
-    session::{HoldLimits, Message, Now, Session, SessionSettings},
+    session::{HoldLimits, Message, Now, Output, Session, SessionSettings},
+    state::{StateError, StateFile},
     ways::{Way, Ways},
 };
 use aups_core::{
@@ -20,10 +21,17 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use rumqttc::{SubscribeNoticeError, SubscribeReasonCode};
-use std::{collections::BTreeSet, fmt, num::NonZeroU16, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    num::NonZeroU16,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use thiserror::Error;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::Instant,
 };
@@ -38,6 +46,8 @@ const HOLD_BYTES_MAX: usize = 32 << 20;
 const RECEIVE_MAX_DEFAULT: NonZeroU16 = NonZeroU16::new(256).unwrap();
 /// How long the answer to a request over MQTT may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long after a failure the state is written again.
+const STATE_RETRY: Duration = Duration::from_secs(1);
 /// Path of key requests on the server.
 const KEYS_PATH: &str = "/v1/keys";
 
@@ -56,6 +66,12 @@ pub struct ReaderOptions {
     pub receive_max: NonZeroU16,
     /// Which way keys are asked for. Default: HTTP, and MQTT while the server cannot be reached.
     pub keys_over: KeysOver,
+    /// Where to keep what the reader remembers, so that nothing comes twice and nothing is rolled back over a restart. The
+    /// session at the broker is then kept as well when the reader ends. Default: nowhere.
+    ///
+    /// An event counts as dealt with when the next one is asked for, or the reader is closed: only then is it written down,
+    /// and acknowledged to the broker.
+    pub state: Option<PathBuf>,
     /// What time it is. Default: the machine's clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -69,6 +85,7 @@ impl Default for ReaderOptions {
             keep_alive: Duration::from_secs(30),
             receive_max: RECEIVE_MAX_DEFAULT,
             keys_over: KeysOver::default(),
+            state: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -84,6 +101,9 @@ pub enum ReaderError {
     /// The server that gives keys cannot be asked.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// What the reader remembers cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// Why a subscription is not there.
@@ -162,6 +182,9 @@ impl From<SubscribeReasonCode> for RefusalReason {
 pub struct Reader {
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<Event>,
+    /// How many events the application has dealt with.
+    taken: watch::Sender<u64>,
+    returned: u64,
     task: JoinHandle<()>,
 }
 
@@ -174,27 +197,45 @@ impl Reader {
         let server = Server::new(&identity.file.server)?;
         let mqtt = &identity.file.mqtt;
         let key_topics = KeyTopics::of(identity.sub());
-        let (link, key_answers) = Link::connect(&LinkSettings {
-            url: &mqtt.url,
-            username: &mqtt.username,
-            password: &mqtt.password,
-            client_id: format!("aups-{}", b64::encode(&hash::random::<12>())),
-            keep_alive: options.keep_alive,
-            session_expiry: options.session_expiry,
-            receive_max: options.receive_max,
-            answers_on: &key_topics.answers,
-        })
-        .await?;
         let settings = SessionSettings {
             minimums: options.min,
             max_age: options.max_age,
             // Once what the broker may send before the first acknowledgement, twice that with QoS 0, and something to spare.
             hold: HoldLimits { messages_max: 4 * usize::from(options.receive_max.get()), bytes_max: HOLD_BYTES_MAX },
         };
+        let mut memories = Vec::new();
+        let state = match &options.state {
+            Some(path) => Some(StateFile::open(path, &identity, |memory| memories.push(memory.clone()))?),
+            None => None,
+        };
+        let made_up = || format!("aups-{}", b64::encode(&hash::random::<12>()));
+        let (link, key_answers) = Link::connect(&LinkSettings {
+            url: &mqtt.url,
+            username: &mqtt.username,
+            password: &mqtt.password,
+            client_id: state.as_ref().map_or_else(made_up, |state| state.client_id().to_owned()),
+            keep_alive: options.keep_alive,
+            session_expiry: options.session_expiry,
+            receive_max: options.receive_max,
+            answers_on: &key_topics.answers,
+        })
+        .await?;
         let (commands, commands_in) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let (events_out, events) = mpsc::channel(EVENTS_QUEUED_MAX);
+        let mut session = Session::new(identity, settings);
+        for memory in &memories {
+            session.remember(memory);
+        }
+        drop(memories);
+        let (taken, taken_in) = watch::channel(0);
         let mut task = Task {
-            session: Session::new(identity, settings),
+            session,
+            state,
+            session_expiry: options.session_expiry,
+            taken: taken_in,
+            given: 0,
+            pending: VecDeque::new(),
+            unwritten: false,
             server,
             link,
             ways: Ways::new(options.keys_over),
@@ -212,7 +253,7 @@ impl Reader {
             answer: None.into(),
         };
         task.subscribe_answers();
-        Ok(Self { commands, events, task: tokio::spawn(task.run()) })
+        Ok(Self { commands, events, taken, returned: 0, task: tokio::spawn(task.run()) })
     }
 
     /// Subscribes, and waits for the broker's word on each filter. After a reconnection the filters are subscribed again.
@@ -230,12 +271,17 @@ impl Reader {
     /// The next event; `None` after [`Event::Ended`]. Cancel safe. Who does not call it holds the broker back, and
     /// nothing is lost of what is published with QoS 1.
     pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        self.taken.send_replace(self.returned);
+        let event = self.events.recv().await;
+        self.returned += u64::from(event.is_some());
+        event
     }
 
-    /// Ends the session with the broker; takes a second at most.
+    /// Ends the connection to the broker, and the session there unless there is a [state file](ReaderOptions::state); takes a
+    /// second at most. The last event counts as dealt with.
     pub async fn close(self) {
-        let Self { commands, events, task } = self;
+        let Self { commands, events, taken, returned, task } = self;
+        taken.send_replace(returned);
         drop((commands, events));
         let _ = task.await;
     }
@@ -274,6 +320,17 @@ impl KeyTopics {
 /// Moves things between the network and the [`Session`], which decides.
 struct Task {
     session: Session,
+    state: Option<StateFile>,
+    session_expiry: Duration,
+    /// How many events the application has dealt with.
+    taken: watch::Receiver<u64>,
+    /// How many it was given.
+    given: u64,
+    /// What was given and is not yet written down and acknowledged, each with the number of its event. Bounded by the messages
+    /// that the broker sends ahead.
+    pending: VecDeque<(u64, Output)>,
+    /// Whether the last attempt to write failed, and the application knows.
+    unwritten: bool,
     server: Server,
     link: Link,
     ways: Ways,
@@ -298,7 +355,9 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         while self.step().await {}
-        self.link.close().await;
+        self.settle_taken();
+        let keep = if self.state.is_some() { self.session_expiry } else { Duration::ZERO };
+        self.link.close(keep).await;
     }
 
     /// One thing that happens. False at the end.
@@ -341,6 +400,8 @@ impl Task {
                 let taken = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
                 self.answers_refused = verdict.is_ok_and(|codes| !codes.iter().all(taken));
             }
+            Ok(()) = self.taken.changed(), if self.state.is_some() => self.settle_taken(),
+            () = tokio::time::sleep(STATE_RETRY), if self.unwritten => self.settle_taken(),
             Some(verdict) = self.verdicts.next() => self.on_verdict(verdict),
             command = self.commands.recv() => match command {
                 Some(command) => self.subscribe(command.filters, Some(command.reply)),
@@ -394,9 +455,39 @@ impl Task {
     fn hand_out(&mut self) {
         while let Ok(room) = self.events.try_reserve() {
             let Some(output) = self.session.next_output() else { return };
-            if let Some(event) = output.event {
+            let Output { event, done, memory } = output;
+            if let Some(event) = event {
                 room.send(event);
+                self.given += 1;
             }
+            if self.state.is_some() {
+                self.pending.push_back((self.given, Output { event: None, done, memory }));
+            } else {
+                self.link.done(done);
+            }
+        }
+        self.settle_taken();
+    }
+
+    /// Writes down what the application has dealt with, and only then acknowledges it: what a kill leaves between is sent again
+    /// by the broker, and known.
+    fn settle_taken(&mut self) {
+        let bumps = self.session.take_bumps();
+        let Some(state) = &mut self.state else { return };
+        let taken = *self.taken.borrow_and_update();
+        let count = self.pending.partition_point(|(number, _)| *number <= taken);
+        let of_messages = self.pending.iter().take(count).filter_map(|(_, output)| output.memory.as_ref());
+        let written = state
+            .append(bumps.iter().chain(of_messages))
+            .and_then(|()| if state.is_long() { state.fold(self.session.memories()) } else { Ok(()) });
+        if let Err(error) = written {
+            if !std::mem::replace(&mut self.unwritten, true) {
+                self.session.tell(Event::StateUnwritten { reason: error.to_string() });
+            }
+            return;
+        }
+        self.unwritten = false;
+        for (_, output) in self.pending.drain(..count) {
             self.link.done(output.done);
         }
     }

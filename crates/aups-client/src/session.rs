@@ -20,7 +20,7 @@ use crate::{
 };
 use aups_core::{Item, KeyId, PublisherSlot, Topic, UnixMillis, limits::WANTED_KEYS_MAX};
 use aups_envelope::{
-    accept::{Acceptance, AcceptanceLimits, Accepted, Arrival, KeyRing, Outcome, Rejection},
+    accept::{Acceptance, AcceptanceLimits, Accepted, Arrival, KeyRing, Memory, Outcome, Rejection},
     key_request::{Freshness, KeyRequest, KeyResponseError, OpenedResponse, Wanted, open_key_response},
     random,
 };
@@ -84,6 +84,8 @@ impl Message {
 pub(crate) struct Output {
     pub(crate) event: Option<Event>,
     pub(crate) done: Ticket,
+    /// What is to be remembered of it.
+    pub(crate) memory: Option<Memory>,
 }
 
 /// The settings of a session.
@@ -113,6 +115,8 @@ pub(crate) struct Session {
     backoff: Backoff,
     outputs: VecDeque<Output>,
     outputs_max: usize,
+    /// Bumps of the keys that came with the last answer.
+    bumps: Vec<Memory>,
 }
 
 /// The request under way.
@@ -153,7 +157,24 @@ impl Session {
             backoff: Backoff::new(RETRY_WAITS.0, RETRY_WAITS.1),
             outputs: VecDeque::new(),
             outputs_max: OUTPUTS_MAX + settings.hold.messages_max,
+            bumps: Vec::new(),
         }
+    }
+
+    /// Remembers something of before a restart.
+    pub(crate) fn remember(&mut self, memory: &Memory) {
+        self.acceptance.remember(memory);
+        self.ring.remember(memory);
+    }
+
+    /// All that is remembered.
+    pub(crate) fn memories(&self) -> impl Iterator<Item = Memory> {
+        self.acceptance.memories().chain(self.ring.memories())
+    }
+
+    /// The bumps of keys that came since this was last asked.
+    pub(crate) fn take_bumps(&mut self) -> Vec<Memory> {
+        std::mem::take(&mut self.bumps)
     }
 
     /// The broker is asked for subscriptions: it will send what it retained.
@@ -170,7 +191,7 @@ impl Session {
     pub(crate) fn on_message(&mut self, topic: Topic, message: Message, now: Now) {
         if message.payload.is_empty() {
             // The broker was told to forget what it retained (MQTT 5, section 3.3.1.3): nothing to open.
-            self.outputs.push_back(Output { event: None, done: message.ticket });
+            self.outputs.push_back(Output { event: None, done: message.ticket, memory: None });
             return;
         }
         if message.ticket.is_none() && self.outputs.len() >= OUTPUTS_MAX {
@@ -189,7 +210,7 @@ impl Session {
         let topic_if_full = topic.clone();
         match self.hold.push(topic, message, publisher) {
             Pushed::Held => {}
-            Pushed::Again(ticket) => self.outputs.push_back(Output { event: None, done: ticket }),
+            Pushed::Again(ticket) => self.outputs.push_back(Output { event: None, done: ticket, memory: None }),
             Pushed::Full => self.tell(Event::Rejected { topic: topic_if_full, reason: RejectReason::HoldFull }),
         }
     }
@@ -307,7 +328,7 @@ impl Session {
     /// Hands out an event that ends no delivery. Dropped, unless it is the last, where a thousand wait for the application.
     pub(crate) fn tell(&mut self, event: Event) {
         if self.outputs.len() < OUTPUTS_MAX || matches!(event, Event::Ended(_)) {
-            self.outputs.push_back(Output { event: Some(event), done: None });
+            self.outputs.push_back(Output { event: Some(event), done: None, memory: None });
         }
     }
 
@@ -355,15 +376,16 @@ impl Session {
             Err(Rejection::Stale | Rejection::RetainedNotNewer) => Event::Stale { topic: topic.clone() },
             Err(reason) => Event::Rejected { topic: topic.clone(), reason: reason.into() },
         };
-        self.outputs.push_back(Output { event: Some(event), done: message.ticket });
+        self.outputs.push_back(Output { event: Some(event), done: message.ticket, memory: None });
         Attempt::Settled
     }
 
     fn accepted(&mut self, topic: &Topic, ticket: Ticket, accepted: Accepted, now: Now) -> Attempt {
         self.note_use(topic, accepted.header.key_id, now);
+        let memory = accepted.memory(topic.as_str());
         if let Some(gap) = accepted.gap {
             let event = Event::Gap { topic: topic.clone(), missed: gap.missed };
-            self.outputs.push_back(Output { event: Some(event), done: None });
+            self.outputs.push_back(Output { event: Some(event), done: None, memory: None });
         }
         let event = match read_item(accepted.plaintext) {
             Ok((item, json)) => self.minimums.iter().all(|minimum| minimum.is_met_by(&item)).then(|| Event::Item {
@@ -374,7 +396,7 @@ impl Session {
             }),
             Err(reason) => Some(Event::Rejected { topic: topic.clone(), reason }),
         };
-        self.outputs.push_back(Output { event, done: ticket });
+        self.outputs.push_back(Output { event, done: ticket, memory: Some(memory) });
         Attempt::Settled
     }
 
@@ -440,6 +462,7 @@ impl Session {
             self.ring.list(response.publishers);
         }
         for entry in response.grants.keys.into_iter().chain(response.grants.next) {
+            self.bumps.push(Memory::Bump { key_id: entry.key_id, from: entry.from });
             // Verified when the answer was opened.
             let _ = self.ring.insert(entry);
         }

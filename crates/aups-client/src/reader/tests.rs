@@ -376,3 +376,42 @@ async fn a_reader_that_is_closed_leaves_no_session_behind() {
     .await
     .expect("no session");
 }
+
+#[tokio::test]
+async fn with_a_state_file_the_next_reader_goes_on_where_the_last_one_was() {
+    let place = Place::new().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = Some(dir.path().join("alice.state"));
+    let options = || ReaderOptions { state: state.clone(), ..ReaderOptions::default() };
+    let mut reader = place.reader(options()).await;
+    reader.subscribe(&["data/#"]).await.expect("subscribed");
+    for _ in 0..10 {
+        place.publish("data/s1/t", 1).await;
+    }
+    for number in 0..5 {
+        assert_eq!(next_item(&mut reader).await, (number.to_string(), Status::Fresh));
+    }
+    // Killed with the fifth in hand: it was not dealt with.
+    drop(reader);
+    place.publish("data/s1/t", 1).await;
+    let mut reader = loop {
+        match Reader::connect(place.identity(), options()).await {
+            Ok(reader) => break reader,
+            // The last one is still saying farewell.
+            Err(ReaderError::State(StateError::InUse(_))) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    reader.subscribe(&["data/#"]).await.expect("subscribed");
+    // What was written down and not yet acknowledged is sent again, and known.
+    let mut values = Vec::new();
+    while values.len() < 7 {
+        match next(&mut reader).await {
+            Event::Item { item, .. } => values.push(item.data.value.get().to_owned()),
+            Event::Duplicate { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(values, ["4", "5", "6", "7", "8", "9", "10"]);
+    reader.close().await;
+}

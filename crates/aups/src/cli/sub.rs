@@ -47,6 +47,10 @@ pub(crate) struct Sub {
     /// How to ask for keys: over http, over mqtt alone, or either: http, and mqtt while the server is out of reach
     #[arg(long, value_name = "WAY", default_value = "either")]
     keys: KeysOver,
+    /// Remember in this file what came, so that nothing comes twice over a restart; the broker keeps what comes meanwhile for an
+    /// hour
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -54,6 +58,7 @@ Examples:
   aups sub --as alice.json 'data/#'
   aups sub --as alice.json 'data/+/temperature' --min quality.accuracy=0.8
   aups sub --as alice.json 'data/#' --keys mqtt
+  aups sub --as alice.json 'data/#' --json --state alice.state >> items.jsonl
   aups sub --as alice.json 'data/#' --json --count 10 --timeout 60 | jq .item";
 
 /// What has come so far.
@@ -112,7 +117,12 @@ impl Sub {
     }
 
     fn options(&self) -> ReaderOptions {
-        ReaderOptions { min: self.min.clone(), keys_over: self.keys, ..ReaderOptions::default() }
+        ReaderOptions {
+            min: self.min.clone(),
+            keys_over: self.keys,
+            state: self.state.clone(),
+            ..ReaderOptions::default()
+        }
     }
 
     /// The broker says no more than that it refuses; the server knows why.

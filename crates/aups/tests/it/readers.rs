@@ -76,3 +76,93 @@ fn answers_come_past_messages_that_wait_for_them() {
         .collect();
     assert_eq!(values.len(), 1_000, "the last value of each topic, once");
 }
+
+/// `aups sub` with a state file, its standard output appended to a file.
+fn reading_into(aups: &Aups, out: &str) -> std::process::Child {
+    let out = fs::OpenOptions::new().create(true).append(true).open(aups.file(out)).unwrap();
+    std::process::Command::new(env!("CARGO_BIN_EXE_aups"))
+        .args(["sub", "--as", "alice.json", "data/#", "--json", "--state", "alice.state"])
+        .current_dir(aups.file("."))
+        .stdout(out)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The values of the readings named `count` that were printed.
+fn counts(aups: &Aups, out: &str) -> Vec<u64> {
+    let text = fs::read_to_string(aups.file(out)).unwrap();
+    let items = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let counts = items.filter(|line| line["item"]["data"]["name"] == "count");
+    counts.map(|line| line["item"]["data"]["value"].as_u64().unwrap()).collect()
+}
+
+fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_reader_that_is_killed_goes_on_where_it_was() {
+    let mut aups = Aups::start();
+    aups.apply(METEO);
+    aups.reader("alice", &["--attr", "roles=meteorologist"]);
+    let credential = aups.source("sensor1");
+    let mut reader = reading_into(&aups, "items");
+    wait_for("subscribed", || {
+        aups.send(&credential, r#"{"name":"start","value":0}"#);
+        fs::read_to_string(aups.file("items")).unwrap().contains("start")
+    });
+    let kills = 4;
+    for round in 0..kills {
+        let so_far = counts(&aups, "items").len();
+        aups.send_counts(&credential, round * 200..round * 200 + 100);
+        wait_for("some came", || counts(&aups, "items").len() > so_far + 20);
+        reader.kill().unwrap();
+        reader.wait().unwrap();
+        // While it is away; and once the server is killed as well.
+        aups.send_counts(&credential, round * 200 + 100..round * 200 + 200);
+        if round == 1 {
+            aups.kill_and_restart();
+        }
+        reader = reading_into(&aups, "items");
+    }
+    let all: std::collections::BTreeSet<_> = (0..kills * 200).collect();
+    wait_for("all came", || counts(&aups, "items").into_iter().collect::<std::collections::BTreeSet<_>>() == all);
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    let twice = counts(&aups, "items").len() - all.len();
+    assert!(twice <= usize::try_from(kills).unwrap(), "at most the one that was being printed, each time: {twice}");
+
+    let other = aups.reader("bob", &["--attr", "roles=meteorologist"]);
+    assert_eq!(other["sub"], "bob");
+    let (code, _, errors) = aups.spawn(&["sub", "--as", "bob.json", "data/#", "--state", "alice.state"]).finish();
+    assert!(code == Some(1) && errors.contains("is the state of alice"), "{code:?} {errors}");
+}
+
+#[test]
+fn a_thousand_topics_come_once_each_through_restarts() {
+    let mut aups = Aups::start();
+    let (mut alice, credential) = aups.subscribed_alice();
+    let authorization = format!("Bearer {credential}");
+    let headers = [("Content-Type", "application/x-ndjson"), ("Authorization", authorization.as_str())];
+    let rounds = 3;
+    for round in 0..rounds {
+        let lines: Vec<_> = (0..1_000).map(|n| format!(r#"{{"name":"t{n}","value":{}}}"#, round * 1_000 + n)).collect();
+        assert_eq!(aups.post("/data", &lines.join("\n"), &headers).json()["accepted"], 1_000);
+        if round < 2 {
+            aups.kill_and_restart();
+        }
+    }
+    let mut missing: std::collections::HashSet<u64> = (0..rounds * 1_000).collect();
+    while !missing.is_empty() {
+        let line = alice.next_within(PATIENCE).unwrap_or_else(|| panic!("{} are missing", missing.len()));
+        let item: Value = serde_json::from_str(&line).unwrap();
+        if item["item"]["data"]["name"].as_str().unwrap().starts_with('t') {
+            assert!(missing.remove(&item["item"]["data"]["value"].as_u64().unwrap()), "twice: {line}");
+        }
+    }
+}

@@ -146,6 +146,7 @@ impl<'a> Notice<'a> {
             Event::KeysUnavailable { reason, retry_in } => {
                 because("keysUnavailable", format!("{reason}; asking again in {} s", retry_in.as_secs_f64()))
             }
+            Event::StateUnwritten { reason } => because("stateUnwritten", reason.clone()),
             Event::AnswerRejected { reason } => {
                 because("answerRejected", format!("what came as the answer to a key request: {reason}"))
             }
