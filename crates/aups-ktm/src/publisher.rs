@@ -58,7 +58,7 @@ pub(crate) struct Publishers {
     records: Records,
     realm: Arc<Realm>,
     listed: RwLock<BTreeMap<NosId, Listed>>,
-    /// The newest transaction that changed one of them, as far as we know.
+    /// The newest transaction that may have changed one of them, as far as we know.
     revision: AtomicU64,
     beginning: Mutex<()>,
 }
@@ -86,13 +86,13 @@ impl Listed {
 impl Publishers {
     pub(crate) async fn load(records: Records, realm: Arc<Realm>) -> Result<Self, KtmError> {
         let mut listed = BTreeMap::new();
-        let mut newest = 0;
-        for (key, record, revision) in records.list::<PublisherRecord>(PREFIX).await? {
-            newest = newest.max(revision);
+        // Not the newest of the records that are left: a removal is no record, and NOSs have heard of it.
+        let (found, revision) = records.list_as_of::<PublisherRecord>(PREFIX).await?;
+        for (key, record, _) in found {
             let nos = key.strip_prefix(PREFIX).and_then(|name| NosId::from_str(name).ok());
             listed.insert(nos.ok_or(KtmError::Altered { key })?, Listed { record, certificate: None });
         }
-        let (listed, revision) = (RwLock::new(listed), AtomicU64::new(newest));
+        let (listed, revision) = (RwLock::new(listed), AtomicU64::new(revision));
         Ok(Self { records, realm, listed, revision, beginning: Mutex::default() })
     }
 

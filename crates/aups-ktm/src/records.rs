@@ -31,12 +31,20 @@ impl Records {
 
     /// Every record under a prefix, in the order of keys.
     pub(crate) async fn list<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T, Revision)>, KtmError> {
-        let (found, _) = self.store.list(prefix).await?;
+        Ok(self.list_as_of(prefix).await?.0)
+    }
+
+    /// The same, and the store's revision as of which.
+    pub(crate) async fn list_as_of<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+    ) -> Result<(Vec<(String, T, Revision)>, Revision), KtmError> {
+        let (found, revision) = self.store.list(prefix).await?;
         let records = found.into_iter().map(|(key, found)| {
             let record = read(&key, &found.value)?;
             Ok((key, record, found.revision))
         });
-        records.collect()
+        Ok((records.collect::<Result<_, KtmError>>()?, revision))
     }
 
     /// Every item of the store, whoever keeps it there, and the revision as of which.

@@ -109,3 +109,14 @@ async fn certificates_are_issued_anew_before_they_expire() {
     let set_back = read(&publishers, NOW).remove(0);
     assert_eq!(set_back.iat, NOW, "none is of the future");
 }
+
+#[tokio::test]
+async fn a_removal_is_taken_account_of_after_a_restart() {
+    let store: Arc<Busy> = Arc::default();
+    let before = publishers(&store).await;
+    before.begin(&nos(1), signing_key()).await.unwrap();
+    let removal = store.commit(vec![Publishers::removing(&nos(1))]).await.unwrap();
+    before.removed(&nos(1), removal);
+    let after = publishers(&store).await;
+    assert!(after.revision() >= removal, "a NOS that heard of it takes no older list: {}", after.revision());
+}
