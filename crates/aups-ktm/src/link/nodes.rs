@@ -92,7 +92,7 @@ pub(crate) struct Nodes {
 struct State {
     nodes: BTreeMap<NosId, Node>,
     by_certificate: HashMap<[u8; 32], NosId>,
-    /// Leases of NOSs that were removed; they are not renewed.
+    /// Leases of NOSs that were removed, or admitted anew as another process; they are not renewed.
     leaving: Vec<Standing>,
 }
 
@@ -153,14 +153,17 @@ pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
 }
 
 impl Nodes {
-    /// Reads the NOSs. Each counts as holding a lease from now on: we do not know when the one it has ends.
+    /// Reads the NOSs. Each counts as holding a lease from now on: we do not know when the one it has ends. Nor do we know which
+    /// revisions were said to hold everywhere: each owes all that there are.
     pub(crate) async fn load(store: Arc<dyn Store>, lease: Duration) -> Result<Self, KtmError> {
         let records = Records::new(store);
         let lease_until = Instant::now() + lease;
         let mut state = State::default();
-        for (key, record, _) in records.list::<NodeRecord>(NODES).await? {
+        let (found, owed) = records.list_as_of::<NodeRecord>(NODES).await?;
+        for (key, record, _) in found {
             let nos = key.strip_prefix(NODES).and_then(|name| NosId::from_str(name).ok());
             let mut node = Node::new(record);
+            node.standing.owed = owed;
             node.standing.lease_until = node.record.admitted.map(|_| lease_until);
             state.put(nos.ok_or(KtmError::Altered { key })?, node);
         }
@@ -295,16 +298,18 @@ impl Nodes {
         Ok(())
     }
 
-    /// Takes note of how far a NOS is; the lease that it has from now on, zero if it is not renewed.
+    /// Takes note of how far the NOS with this certificate is; the lease that it has from now on, zero if it is not renewed.
     pub(crate) fn renew_lease(
         &self,
-        nos: &NosId,
+        certificate: &[u8; 32],
         applied: Revision,
         newest: Revision,
         skew_ms: Option<i64>,
     ) -> Result<Duration, KtmError> {
         let (now, mut state) = (Instant::now(), self.lock());
-        let node = state.nodes.get_mut(nos).ok_or(KtmError::NotAdmitted)?;
+        let State { nodes, by_certificate, .. } = &mut *state;
+        // Not by name: the name may have passed to another process since the request came.
+        let node = by_certificate.get(certificate).and_then(|nos| nodes.get_mut(nos)).ok_or(KtmError::NotAdmitted)?;
         node.skew_ms = skew_ms;
         let granted = node.standing.report(applied, newest, now);
         if granted {
@@ -375,8 +380,10 @@ impl Nodes {
         let mut node = state.take(nos).unwrap_or_else(|| Node::new(NodeRecord::default()));
         node.record = record;
         if anew {
-            // Whoever holds an older certificate is cut off.
+            // Whoever holds an older certificate is cut off; the lease that it has runs on.
             node.admitted = watch::Sender::new(());
+            let owed = node.standing.owed;
+            state.leave(std::mem::replace(&mut node.standing, Standing { owed, ..Standing::default() }));
         }
         state.put(nos.clone(), node);
         Ok(())
@@ -413,8 +420,15 @@ impl State {
 
     fn remove(&mut self, nos: &NosId) -> Option<Node> {
         let node = self.take(nos)?;
-        self.leaving.push(node.standing);
+        self.leave(node.standing);
         Some(node)
+    }
+
+    /// Notes a lease that nobody renews. Those that ended are let go of: there are only as many as NOSs come within one lease.
+    fn leave(&mut self, standing: Standing) {
+        let now = Instant::now();
+        self.leaving.push(standing);
+        self.leaving.retain(|standing| standing.holds_lease(now));
     }
 }
 

@@ -274,7 +274,8 @@ impl Link {
 
     fn lease(&self, caller: &Caller, asked: &wire::AskLease) -> Result<wire::Leased, Fault> {
         let revision = *self.newest.borrow();
-        let lease = self.nodes.renew_lease(&caller.nos, asked.applied, revision, asked.skew_ms).map_err(told)?;
+        let lease =
+            self.nodes.renew_lease(&caller.certificate, asked.applied, revision, asked.skew_ms).map_err(told)?;
         if lease.is_zero() {
             tracing::debug!(nos = %caller.nos, applied = asked.applied, revision, "a NOS is behind and gets no lease");
         }
