@@ -113,11 +113,14 @@ pub enum CustodyError {
     },
 }
 
+/// Where the signing keys of NOSs lie.
+pub(crate) const NOS_SIGNING_KEYS: &str = "nos/signing-key/";
+
 /// The Ed25519 key that a NOS signs with, kept beside the KTM's own secrets: made at the first start, then always the same.
 ///
 /// For a NOS in the KTM's process. [`KtmError::WrongKek`] if the store was made with another KEK.
 pub async fn nos_signing_key(store: Arc<dyn Store>, keyring: &Keyring, nos: &NosId) -> Result<SigningKey, KtmError> {
-    signing_key(&Records::new(store), keyring, &format!("nos/signing-key/{nos}")).await
+    signing_key(&Records::new(store), keyring, &format!("{NOS_SIGNING_KEYS}{nos}")).await
 }
 
 /// A signing key at rest: its seed wrapped, and bound to the public key.

@@ -473,11 +473,14 @@ impl Core {
 
     async fn compromise(&self, id: &ScopeId, marked: impl Fn(&Scope) -> Marked) -> Result<Bump, KtmError> {
         let now = self.clock.now();
-        if self.scopes.any_at_last_bump(&[*id].into()) {
-            self.eraser.begin().await?;
-        }
         let history_max_ms = self.steadiness.is_steady(now).await.then(|| self.roots.history_max_ms());
-        let scope = self.scopes.compromise(id, marked, now, history_max_ms).await?;
+        let compromising = self.scopes.compromise(id, marked, now, history_max_ms);
+        // At the last bump the record is replaced, and its salt destroyed.
+        let scope = if self.scopes.any_at_last_bump(&[*id].into()) {
+            self.eraser.destroying(compromising).await?
+        } else {
+            compromising.await?
+        };
         self.tell_revision();
         tracing::warn!(scope = %id, bump = scope.bumps.highest().0, "keys of a scope are compromised");
         metrics::counter!("aups_ktm_compromised_total").increment(1);

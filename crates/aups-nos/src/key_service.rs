@@ -265,6 +265,7 @@ impl KeyService {
             ledger.record(outcome).await.map_err(|error| unrecorded(&error))?;
         }
         // Last: rights may have been taken away while we waited. What is on record may then be more than was handed out.
+        self.check_current()?;
         self.check_unchanged(&reader)?;
         Ok(KeyAnswer { jws, granted: !grants.keys.is_empty() })
     }

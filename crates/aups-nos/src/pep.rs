@@ -116,16 +116,21 @@ impl Pep {
         Self { nos, policies, pdp, shown, ktm, sources, scopes_per_level_max, levels: HashMap::new(), pairs: 0 }
     }
 
-    /// Takes up the policies that are in force now. Those of one batch are the same for all of it.
-    pub(crate) fn begin_batch(&mut self) {
-        let pdp = Arc::clone(&self.policies.borrow());
-        if !Arc::ptr_eq(&self.pdp, &pdp) {
-            self.show_scopes();
-            self.shown = pdp.scope_counts();
-            self.pdp = pdp;
-            self.levels.clear();
-            self.pairs = 0;
+    /// Whether the policies by which it decided last are still in force.
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        Arc::ptr_eq(&self.pdp, &self.policies.borrow())
+    }
+
+    /// Takes up the policies that are in force now.
+    fn take_up_policies(&mut self) {
+        if self.is_up_to_date() {
+            return;
         }
+        self.show_scopes();
+        self.pdp = Arc::clone(&self.policies.borrow());
+        self.shown = self.pdp.scope_counts();
+        self.levels.clear();
+        self.pairs = 0;
     }
 
     /// Shows in the metrics how often scopes were found ready. Cost: under 1 µs.
@@ -138,10 +143,12 @@ impl Pep {
         self.shown = counts;
     }
 
-    /// Decides. Waits only for a scope that comes first.
+    /// Decides, by the policies in force now. Waits only for a scope that comes first; whoever waits afterwards looks whether
+    /// they [still are](Self::is_up_to_date).
     pub(crate) async fn permit<'a>(&mut self, entry: &'a Entry) -> Result<Permitted<'a>, NotPermitted> {
         // What is not known to be in force is not decided by: the item waits, and is not withheld for good.
         self.ktm.current().map_err(NotPermitted::Ktm)?;
+        self.take_up_policies();
         let marked = self.marked(entry).map_err(NotPermitted::Withheld)?;
         let marks = marked.as_ref().map_or(&UNMARKED, |source| &source.marks);
         let resource = Resource { item: &entry.item, topic: &entry.topic, marks };

@@ -165,7 +165,6 @@ impl Pipeline {
     }
 
     async fn publish(&mut self, taken: Taken) {
-        self.pep.begin_batch();
         self.sealer.begin_batch();
         for error in taken.unreadable {
             let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
@@ -235,6 +234,8 @@ impl Pipeline {
                 Err(not_permitted) => Err(not_permitted),
             };
             match sealed {
+                // Policies changed while a key was waited for: what the ones before permitted is not what is published now.
+                Ok(_) if !self.pep.is_up_to_date() => {}
                 Ok((sealed, scope)) => {
                     let message = outgoing(&entry.topic, sealed.payload, self.retained.retains(&entry.topic));
                     return Ok(Published { message, under: sealed.under, scope });
@@ -253,8 +254,7 @@ impl Pipeline {
             error!(error = error as &dyn std::error::Error, more, "no keys from the KTM; publishing waits");
         }
         self.retry.wait().await;
-        // Policies may have changed meanwhile, and keys.
-        self.pep.begin_batch();
+        // Keys may have changed meanwhile.
         self.sealer.begin_batch();
     }
 
@@ -263,7 +263,6 @@ impl Pipeline {
         if !self.retained.is_stale() {
             return;
         }
-        self.pep.begin_batch();
         self.sealer.begin_batch();
         let mut messages = Vec::new();
         for _ in 0..BATCH_ENTRIES_MAX {
@@ -295,6 +294,7 @@ impl Pipeline {
                 Err(not_permitted) => Err(not_permitted),
             };
             match sealed {
+                Ok(_) if !self.pep.is_up_to_date() => {}
                 Ok(sealed) => return (Some(outgoing(&entry.topic, sealed.payload, true)), Some(sealed.under)),
                 Err(NotPermitted::Withheld(_)) => return cleared(),
                 Err(NotPermitted::Ktm(error)) => self.wait_for_ktm(&error).await,

@@ -57,6 +57,17 @@ async fn after_a_destruction_everything_lies_under_a_new_version_and_the_old_one
 }
 
 #[tokio::test]
+async fn what_others_keep_may_look_like_a_secret() {
+    let rig = Rig::new().await;
+    rig.ktm.ensure_scope(&rig.spec(1)).await.unwrap();
+    let reader = r#"{"attrs":{"tags":{"wrapped":"yes"}}}"#;
+    rig.store.put_if("reader/alice", reader.into(), Expect::Absent).await.unwrap();
+    rig.ktm.destroy(&rig.spec(1).id).await.unwrap();
+    assert!(!rig.keyring.has_earlier(), "what was destroyed is not erased");
+    assert_eq!(rig.store.get("reader/alice").await.unwrap().unwrap().value, reader);
+}
+
+#[tokio::test]
 async fn many_destructions_by_hand_wrap_anew_once() {
     let rig = Rig::new().await;
     let specs: Vec<_> = (0..10).map(|n| rig.spec(n)).collect();

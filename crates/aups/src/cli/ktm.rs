@@ -37,7 +37,7 @@ pub(crate) struct Ktm {
 const EXAMPLES: &str = "\
 Examples:
   aups ktm --data-dir /var/lib/aups-ktm --link 0.0.0.0:8443
-  aups ktm admit-nos roof > roof.token   prints a one-time token, good for 15 min
+  aups ktm admit-nos roof > roof.token   a one-time token, good for 15 minutes
   aups ktm list-nos
   aups ktm remove-nos roof               it was stolen";
 

@@ -69,7 +69,9 @@ fn what_cannot_be_meant_is_wrong_usage() {
         (&["bench"], ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
         (&["bench", "revocation", "--revocations", "0"], ErrorKind::ValueValidation),
         (&["bench", "revocation", "--readers", "2"], ErrorKind::ValueValidation),
-        (&["nos"], ErrorKind::InvalidSubcommand),
+        (&["nos", "--admission", "sesame"], ErrorKind::ValueValidation),
+        (&["ktm", "admit-nos"], ErrorKind::MissingRequiredArgument),
+        (&["broker"], ErrorKind::InvalidSubcommand),
     ] {
         assert_eq!(parse(arguments).unwrap_err().kind(), kind, "{arguments:?}");
     }

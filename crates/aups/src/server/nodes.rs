@@ -2,7 +2,7 @@
 
 use super::enrolment::{Enrolment, Reach};
 use aups_core::{Clock, NosId};
-use aups_ktm::link::{self, Enrolled, HostError, LinkHost, LinkServer, TopicUse};
+use aups_ktm::link::{self, Enrolled, HostError, LEASE, LinkHost, LinkServer, TopicUse};
 use aups_nos::Usage;
 use aups_store::Store;
 use axum::{
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http_body_util::{BodyExt as _, Collected};
 use std::{fmt, sync::Arc};
+use tokio::time::sleep;
 
 /// A key under which nothing lies: to ask a store for its revision.
 const NOTHING: &str = "\u{7f}";
@@ -31,7 +32,10 @@ impl Nodes {
     pub(crate) async fn settled(&self) {
         match self.store.list(NOTHING).await {
             Ok((_, revision)) => self.link.settled(revision).await,
-            Err(error) => tracing::error!(%error, "the store does not say what NOSs are to be waited for"),
+            Err(error) => {
+                tracing::error!(%error, "the store does not say what NOSs are to be waited for: waiting until every lease is over");
+                sleep(LEASE).await;
+            }
         }
     }
 }

@@ -104,7 +104,7 @@ async fn the_oldest_versions_go() {
     assert_eq!(kept.len() as u64, VERSIONS_KEPT_MAX);
     assert_eq!(kept.first().unwrap().number, 3);
     assert!(realm.policies.text(2).await.is_err() && realm.policies.text(3).await.is_ok());
-    assert_eq!(realm.store.list("policy/").await.unwrap().0.len() as u64, 2 * VERSIONS_KEPT_MAX + 1);
+    assert_eq!(realm.store.list("policy/").await.unwrap().0.len() as u64, 2 * VERSIONS_KEPT_MAX + 2);
 }
 
 #[tokio::test]
