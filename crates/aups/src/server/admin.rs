@@ -116,7 +116,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(backup::router())
         .merge(scopes::router())
         .with_state(admin);
-    let here = sources.map(sources::router).into_iter().chain(nodes.map(nodes::router));
+    let here = sources.map(sources::router).into_iter().chain([nodes::router(nodes)]);
     guarded(here.fold(realm, Router::merge), access)
 }
 
