@@ -13,6 +13,7 @@
 use crate::{
     custody::{CustodyError, KekProvider, Keyring, Passphrase},
     error::KtmError,
+    link::history,
     publisher,
     scope::{self, ScopeRecord},
     scopes,
@@ -343,6 +344,10 @@ fn ahead(
         };
         let value = serde_json::to_vec(&record);
         return value.map(Some).map_err(|source| KtmError::Record { key: key.to_owned(), source });
+    }
+    // Revisions begin again: NOSs that live on are not to take them for those they know.
+    if key == history::KEY {
+        return Ok(None);
     }
     // Tags come after scopes in the order of keys.
     if forgotten.contains(key) {

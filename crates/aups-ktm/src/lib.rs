@@ -23,6 +23,7 @@
 //! | `ktm/ca` | the realm's certificate authority, its private key wrapped under a data key, that wrapped under the KEK |
 //! | `ktm/node/<nosId>` | a NOS that runs apart: hash of its admission token, fingerprints of its TLS certificates |
 //! | `ktm/given/<nosId>/<scopeId>` | that this NOS was given a key of this scope: bumped when the NOS is removed |
+//! | `ktm/history` | which history of the store NOSs follow; after a restore another |
 //! | `nos/signing-key/<nosId>` | what a NOS of this process signs with, its seed wrapped |
 //!
 //! A wrapped secret is bound to its record's key and to the members that say what it is for: a store in which records were

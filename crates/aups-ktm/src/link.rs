@@ -20,6 +20,7 @@
 mod cache;
 mod discipline;
 mod follow;
+pub(crate) mod history;
 mod identity;
 mod listener;
 mod nodes;

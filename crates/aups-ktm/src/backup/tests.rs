@@ -3,6 +3,7 @@ use crate::{
     Ktm, KtmSettings,
     custody::KekFile,
     fixture::{Busy, LIFE, MINUTE, Rig},
+    link::history::History,
     service::KeysTopicsManager as _,
 };
 use aups_core::{Bump, Clock as _};
@@ -60,6 +61,7 @@ async fn what_was_sealed_opens_after_a_restore_and_nothing_that_counts_comes_aga
     rig.clock.advance(MINUTE);
     rig.ktm.bump(&spec.id).await.unwrap();
     let second = rig.ktm.sealing_keys(&spec.id).await.unwrap().current;
+    let history = History::open(rig.store.clone()).await.unwrap();
     let bytes = backup(&rig.ktm).await;
 
     // The first one goes on: all of this is lost.
@@ -72,6 +74,8 @@ async fn what_was_sealed_opens_after_a_restore_and_nothing_that_counts_comes_aga
     let elsewhere = Elsewhere::new();
     let restored = elsewhere.restore(&bytes, &passphrase(), rig.now()).await.unwrap();
     assert_eq!(restored.forgotten, 0);
+    let other = History::open(elsewhere.store.clone()).await.unwrap();
+    assert_ne!(other, history, "revisions begin again");
     let (ktm, keyring) = elsewhere.open(&rig).await;
     assert_eq!(ktm.realm().id(), rig.ktm.realm().id());
     for key in [&first, &second] {

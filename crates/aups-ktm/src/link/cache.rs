@@ -262,6 +262,9 @@ impl Cache {
         self.drop_all(&gone);
         self.states = scopes;
         self.publishers = None;
+        // What is asked from now on is of this snapshot or later, and revisions may have begun again.
+        self.changed = Changes::default();
+        self.publishers_changed = 0;
         !gone.is_empty()
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     REVISION_LINE_BYTES_MAX, Record, SNAPSHOT_BYTES_MAX,
+    history::{History, Point},
     remote::Remote,
     revisions::{HEARTBEAT_EVERY, parse},
     wire::{Base64, Line, Put, ScopeState, path},
@@ -42,9 +43,10 @@ pub(crate) async fn follow(remote: Arc<Remote>) {
 
 async fn follow_once(remote: &Remote) -> Result<(), KtmError> {
     let from = remote.followed_up_to();
-    let query = from.map(|from| format!("?from={from}")).unwrap_or_default();
+    let query = from.map(|Point { history, revision }| format!("?from={revision}&history={history}"));
     let away = |error: reqwest::Error| KtmError::Away { why: super::remote::in_full(&error) };
-    let response = timeout(SILENCE_MAX, remote.http().get(remote.url(path::REVISIONS) + &query).send()).await;
+    let response =
+        timeout(SILENCE_MAX, remote.http().get(remote.url(path::REVISIONS) + &query.unwrap_or_default()).send()).await;
     let response = response.map_err(|_| silent())?.map_err(away)?;
     if !response.status().is_success() {
         return Err(remote.refused(response).await);
@@ -73,14 +75,15 @@ async fn take(remote: &Remote, line: Line, snapshot: &mut Snapshot) -> Result<()
                 return Err(KtmError::Away { why: format!("a snapshot has more than {SCOPES_MAX} scopes") });
             }
         }
-        Line::Snapshot { revision } => {
+        Line::Snapshot { history, revision } => {
             let Snapshot { records, scopes, .. } = std::mem::take(snapshot);
             let done = remote.follower.snapshot(revision, records).await;
             done.map_err(|error| remote.lost_track(&*error))?;
             let changed = remote.cache().snapshot(scopes);
-            remote.applied(revision, changed);
+            remote.applied(Point { history, revision }, changed);
         }
         Line::Commit { revision, changes, scopes, publishers } => {
+            let history = followed(remote)?;
             let changes: Vec<_> = changes.into_iter().map(changed).collect();
             if !changes.is_empty() {
                 let done = remote.follower.apply(revision, changes).await;
@@ -93,11 +96,17 @@ async fn take(remote: &Remote, line: Line, snapshot: &mut Snapshot) -> Result<()
                 }
                 cache.changed(revision, &scopes)
             };
-            remote.applied(revision, changed);
+            remote.applied(Point { history, revision }, changed);
         }
-        Line::Revision { revision } => remote.applied(revision, false),
+        Line::Revision { revision } => remote.applied(Point { history: followed(remote)?, revision }, false),
     }
     Ok(())
+}
+
+/// Which history the copy is of that is brought up to date.
+fn followed(remote: &Remote) -> Result<History, KtmError> {
+    let from = remote.followed_up_to().map(|from| from.history);
+    from.ok_or_else(|| KtmError::Away { why: "the KTM tells what happened before it told what there is".to_owned() })
 }
 
 fn changed(put: Put) -> Changed {
@@ -157,6 +166,6 @@ impl Lines {
 }
 
 /// Whether a NOS that has applied so much may use what is of this revision.
-pub(crate) const fn has_applied(applied: Option<Revision>, revision: Revision) -> bool {
-    matches!(applied, Some(applied) if applied >= revision)
+pub(crate) const fn has_applied(applied: Option<Point>, revision: Revision) -> bool {
+    matches!(applied, Some(applied) if applied.revision >= revision)
 }

@@ -5,6 +5,7 @@ use super::{
     SCOPES_ASKED_MAX, TopicUse, USES_REPORTED_MAX,
     cache::{AsOf, Cache},
     follow::{self, has_applied},
+    history::Point,
     identity::{self, Asking, Given, Held, Identity},
     wire::{self, Answer, Base64, KeysOf, path},
 };
@@ -153,7 +154,7 @@ pub(crate) struct Remote {
     /// By the wall clock: the monotonic clock stands while the machine sleeps.
     lease_wall: Mutex<Option<(UnixMillis, Duration)>>,
     /// None: a snapshot is due.
-    pub(super) applied: watch::Sender<Option<Revision>>,
+    pub(super) applied: watch::Sender<Option<Point>>,
     revisions: watch::Sender<u64>,
     pub(crate) connected: watch::Sender<bool>,
     skew_logged: Mutex<Option<Instant>>,
@@ -249,7 +250,7 @@ impl RemoteKtm {
 
     /// The revision up to which everything is applied here. `None`: there is no copy yet, or it has to be made anew.
     pub fn applied(&self) -> Option<Revision> {
-        *self.remote.applied.borrow()
+        self.remote.applied.borrow().map(|applied| applied.revision)
     }
 
     /// Has the KTM answer an enrolment.
@@ -492,9 +493,9 @@ impl Remote {
     async fn keep_lease(self: Arc<Self>) {
         let mut applied = self.applied.subscribe();
         loop {
-            let revision = *applied.borrow_and_update();
-            let granted = match revision {
-                Some(revision) => self.renew_lease(revision).await,
+            let point = *applied.borrow_and_update();
+            let granted = match point {
+                Some(point) => self.renew_lease(point).await,
                 None => false,
             };
             self.show();
@@ -513,14 +514,14 @@ impl Remote {
         }
     }
 
-    async fn renew_lease(&self, applied: Revision) -> bool {
+    async fn renew_lease(&self, Point { history, revision: applied }: Point) -> bool {
         let (sent, wall) = (Instant::now(), self.clock.wall());
-        let asked = wire::AskLease { applied, skew_ms: self.clock.skew_ms() };
+        let asked = wire::AskLease { history, applied, skew_ms: self.clock.skew_ms() };
         let leased: Result<wire::Leased, _> = self.post(path::LEASE, &asked).await;
         match leased {
             Ok(wire::Leased { lease_ms: 0, .. }) => false,
-            // What happened to our copy meanwhile counts: without one there is no lease.
-            Ok(leased) if self.applied.borrow().is_some() => {
+            // What happened to our copy meanwhile counts: without one, or with one of another history, there is no lease.
+            Ok(leased) if self.applied.borrow().is_some_and(|applied| applied.history == history) => {
                 let lease = Duration::from_millis(leased.lease_ms).min(LEASE);
                 *self.lease_wall() = Some((wall, lease));
                 self.lease.send_replace(Lease::Until(sent + lease));
@@ -608,15 +609,16 @@ impl Remote {
     }
 
     /// Everything up to here is done. `keys_changed`: keys are others than before, or gone.
-    pub(crate) fn applied(&self, revision: Revision, keys_changed: bool) {
-        self.applied.send_replace(Some(revision));
+    pub(crate) fn applied(&self, point: Point, keys_changed: bool) {
+        // First: whoever sees that it is applied sees also that keys are others.
         if keys_changed {
             self.revisions.send_modify(|revisions| *revisions += 1);
         }
+        self.applied.send_replace(Some(point));
     }
 
     /// From where to follow. None: a snapshot is wanted.
-    pub(crate) fn followed_up_to(&self) -> Option<Revision> {
+    pub(crate) fn followed_up_to(&self) -> Option<Point> {
         *self.applied.borrow()
     }
 

@@ -144,7 +144,7 @@ impl Link {
         for some in scopes.chunks(PART_SCOPES_MAX) {
             lines.push_back(Line::Part { records: Vec::new(), scopes: some.to_vec() });
         }
-        lines.push_back(Line::Snapshot { revision });
+        lines.push_back(Line::Snapshot { history: self.history, revision });
         Ok((lines, revision))
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Enrolment, REQUEST_BYTES_MAX, SCOPES_ASKED_MAX, USES_REPORTED_MAX,
+    history::History,
     listener::Peer,
     revisions::revisions,
     server::Link,
@@ -102,6 +103,7 @@ async fn lease(State(link): Shared, request: Request) -> Response {
 #[serde(deny_unknown_fields)]
 struct Since {
     from: Option<Revision>,
+    history: Option<History>,
 }
 
 async fn follow(
@@ -109,8 +111,12 @@ async fn follow(
     Extension(peer): Extension<Peer>,
     since: Result<Query<Since>, QueryRejection>,
 ) -> Response {
-    let malformed = |_| Fault::Malformed { detail: "`from` is a revision".to_owned() };
-    let lines = since.map_err(malformed).and_then(|Query(since)| revisions(&link, link.known(peer)?, since.from));
+    let malformed = |_| Fault::Malformed { detail: "`from` is a revision, `history` one of 16 bytes".to_owned() };
+    let lines = since.map_err(malformed).and_then(|Query(Since { from, history })| {
+        // Of another history, or of none, a revision says nothing.
+        let from = from.filter(|_| history == Some(link.history));
+        revisions(&link, link.known(peer)?, from)
+    });
     match lines {
         Ok(lines) => {
             let mut response = Response::new(Body::from_stream(lines));
@@ -274,6 +280,10 @@ impl Link {
 
     fn lease(&self, caller: &Caller, asked: &wire::AskLease) -> Result<wire::Leased, Fault> {
         let revision = *self.newest.borrow();
+        if asked.history != self.history {
+            tracing::info!(nos = %caller.nos, "a NOS has a copy of before a restore and gets no lease with it");
+            return Ok(wire::Leased { revision, lease_ms: 0 });
+        }
         let lease =
             self.nodes.renew_lease(&caller.certificate, asked.applied, revision, asked.skew_ms).map_err(told)?;
         if lease.is_zero() {

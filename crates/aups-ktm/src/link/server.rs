@@ -1,7 +1,9 @@
 //! The KTM's end of the link.
 
 use super::{
-    AdmissionToken, LEASE, LinkHost, NodeStatus, listener,
+    AdmissionToken, LEASE, LinkHost, NodeStatus,
+    history::History,
+    listener,
     nodes::{Nodes, Row},
     routes,
 };
@@ -54,6 +56,8 @@ pub(crate) struct Link {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) prefixes: Vec<String>,
     pub(crate) nodes: Arc<Nodes>,
+    /// Which the store's revisions are of.
+    pub(crate) history: History,
     /// The newest transaction of the store that we have heard of.
     pub(crate) newest: watch::Sender<Revision>,
     /// Written while a NOS comes, goes or changes its certificate; read while one begins or is given keys.
@@ -75,6 +79,7 @@ impl LinkServer {
     pub async fn start(parts: LinkParts) -> Result<Self, KtmError> {
         let LinkParts { listener, ktm, ca, store, host, clock, prefixes, lease } = parts;
         let address = listener.local_addr().map_err(|error| KtmError::Away { why: error.to_string() })?;
+        let history = History::open(Arc::clone(&store)).await?;
         let nodes = Arc::new(Nodes::load(Arc::clone(&store), lease.min(LEASE)).await?);
         let (_, newest) = store.list(crate::publisher::SLOTS).await?;
         let tls = listener::tls(&ca, &clock)?;
@@ -86,6 +91,7 @@ impl LinkServer {
             clock,
             prefixes,
             nodes,
+            history,
             newest: watch::Sender::new(newest),
             membership: RwLock::default(),
         });

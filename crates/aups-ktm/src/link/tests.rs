@@ -161,7 +161,7 @@ impl Linked {
 
     async fn applied(&self, revision: Revision) {
         let mut applied = self.ktm.remote.applied.subscribe();
-        let waited = timeout(SOON, applied.wait_for(|applied| *applied >= Some(revision))).await;
+        let waited = timeout(SOON, applied.wait_for(|applied| follow::has_applied(*applied, revision))).await;
         waited.expect("the revision comes").unwrap();
     }
 }

@@ -11,7 +11,7 @@ use serde::{
 };
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use super::TopicUse;
+use super::{TopicUse, history::History};
 
 /// Where the link lives; its version is that of everything below.
 pub(crate) mod path {
@@ -219,6 +219,8 @@ pub(crate) struct Publishers {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct AskLease {
+    /// That of `applied`.
+    pub(crate) history: History,
     pub(crate) applied: Revision,
     pub(crate) skew_ms: Option<i64>,
 }
@@ -266,7 +268,7 @@ pub(crate) enum Line {
     /// Some of what there is. More parts follow, then `snapshot`.
     Part { records: Vec<Put>, scopes: Vec<ScopeNow> },
     /// The parts before are everything, as of this revision.
-    Snapshot { revision: Revision },
+    Snapshot { history: History, revision: Revision },
     /// A transaction.
     Commit { revision: Revision, changes: Vec<Put>, scopes: Vec<ScopeNow>, publishers: bool },
     /// Nothing that concerns a NOS happened up to this revision. Also says that the link holds.

@@ -178,3 +178,16 @@ async fn with_ten_thousand_scopes_no_second_sees_twice_the_mean() {
     assert!((f64::from(SCOPES) / LIFE.as_secs_f64() * 0.95..).contains(&mean), "{mean}");
     assert!(f64::from(*worst) < 2.0 * mean, "{worst} of {mean}");
 }
+
+#[tokio::test]
+async fn after_a_snapshot_revisions_may_begin_again() {
+    let rig = Rig::new().await;
+    let keys = keys(&rig.ktm, 0).await;
+    let mut cache = cache(&[&keys]);
+    cache.changed(1_000, &[bumped(&keys)]);
+    cache.publishers_changed(1_000);
+    cache.snapshot([(keys.current.terms.scope, state(&keys.current.key_id))].into());
+    let restored = AsOf { revision: 3, snapshots: cache.snapshots() };
+    assert!(cache.put_sealing(keys, restored, NOW) && cache.put_publishers(Vec::new(), restored, NOW));
+    assert!(!cache.put_publishers(Vec::new(), AsOf { revision: 2_000, snapshots: 0 }, NOW), "asked before it");
+}

@@ -108,6 +108,60 @@ async fn a_ktm_that_was_restarted_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_nos_that_outlives_a_restore_begins_anew() {
+    let realm = Realm::new().await;
+    let nos = realm.nos("nos-1").await;
+    let spec = realm.spec(0);
+    nos.scope(&spec).await;
+    nos.ktm.begin_incarnation(&nos.ktm.name(), SigningKey::generate().public()).await.unwrap();
+    let backup = realm.store.list("").await.unwrap().0;
+    for n in 0..100 {
+        realm.store.put_if("reader/alice", format!("{n}").into(), Expect::Any).await.unwrap();
+    }
+    let lost = realm.ktm.bump(&spec.id).await.unwrap();
+    nos.applied(realm.put("reader/bob", "lost").await).await;
+    let known = nos.ktm.applied().unwrap();
+    assert_eq!(nos.ktm.sealing_key(&spec.id).await.unwrap().terms.bump, lost);
+
+    // All but the history, as a restore does it; then the store goes on to where the NOS was, with other transactions.
+    let store: Arc<dyn Store> = Arc::new(InMemory::new());
+    let kept = backup.into_iter().filter(|(key, _)| key != history::KEY);
+    store.commit(kept.map(|(key, found)| Change::put(key, found.value, Expect::Absent)).collect()).await.unwrap();
+    store.put_if("reader/carol", "restored".into(), Expect::Any).await.unwrap();
+    while store.list("reader/").await.unwrap().1 <= known {
+        store.put_if("policy/active", "restored".into(), Expect::Any).await.unwrap();
+    }
+    let realm = Realm { store, ..realm }.restarted().await;
+    let revision = realm.put("reader/dora", "1").await;
+    timeout(SOON, async {
+        while nos.copy.get("reader/dora").is_none() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it follows the restored KTM");
+    nos.applied(revision).await;
+    assert_eq!(nos.copy.snapshots.lock().unwrap().len(), 2);
+    assert_eq!(nos.copy.get("reader/carol").unwrap(), "restored");
+    assert_eq!(nos.copy.get("reader/bob"), None, "what was lost is lost everywhere");
+    timeout(SOON, realm.server.settled(revision)).await.unwrap();
+    assert_eq!(nos.ktm.sealing_key(&spec.id).await.unwrap().terms.bump, Bump(0));
+    nos.ktm.publishers().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_of_another_history_earns_no_lease() {
+    let realm = Realm::new().await;
+    let nos = realm.nos("nos-1").await;
+    let other = history::History::open(Arc::new(InMemory::new())).await.unwrap();
+    let applied = realm.status("nos-1").applied;
+    let asked = wire::AskLease { history: other, applied: Revision::MAX, skew_ms: None };
+    let leased: wire::Leased = nos.ktm.remote.post(wire::path::LEASE, &asked).await.unwrap();
+    assert_eq!(leased.lease_ms, 0);
+    assert_eq!(realm.status("nos-1").applied, applied, "nor does it count as applied");
+}
+
+#[tokio::test]
 async fn after_a_restart_a_silent_nos_is_waited_for_as_long_as_a_lease_lasts() {
     let realm = Realm::with_lease(Duration::from_secs(1)).await;
     drop(realm.nos("nos-1").await);
