@@ -391,3 +391,83 @@ async fn a_reader_is_told_why_it_may_not_subscribe_without_the_policies_names() 
     let stranger = http::Request::get("/v1/topics?filter=data/s1").body(Body::empty()).unwrap();
     assert_eq!(rig.send(stranger).await.problem(), (401, "not-authenticated"));
 }
+
+/// How many guesses are tried; a long run says so in `AUPS_GUESSES`.
+fn guesses() -> usize {
+    std::env::var("AUPS_GUESSES").map_or(1_000, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn guesses_are_never_granted() {
+    let all = Rate { per_second: 1_000_000, burst: u32::MAX };
+    let limits = KeyServiceLimits { address_rate: all, reader_rate: all, topic_rate: all, jtis_max: usize::MAX };
+    let rig = Rig::with(NosConfig { key_service: limits, ..NosConfig::default() }, None).await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let mallory = rig.readers.enrol("mallory", &["gardener"]);
+    let key_id = published_key(&rig).await;
+    let near = |random: [u8; 24]| {
+        let at = usize::from(random[0]) % 24;
+        let mut bytes = *key_id.as_bytes();
+        bytes[at] ^= 1 << (random[1] % 8);
+        KeyId::from_bytes(bytes)
+    };
+    let forger = crate::fixture::signing_key();
+    for guess in 0..guesses() {
+        let random: [u8; 24] = hash::random();
+        let jws = match guess % 6 {
+            // Keys that nobody made, and neighbours of one that is; asked by somebody who may read, and by somebody who may not.
+            0 => request(&rig, &alice, &[KeyId::from_bytes(random)]).sign(&alice.signing_key),
+            1 => request(&rig, &alice, &[near(random)]).sign(&alice.signing_key),
+            2 => request(&rig, &mallory, &[key_id]).sign(&mallory.signing_key),
+            // In another's name: signed by somebody else, and under another's kid.
+            3 => request(&rig, &alice, &[key_id]).sign(&mallory.signing_key),
+            4 => request(&rig, &alice, &[key_id]).sign(&forger),
+            // A true request of which one bit is not as it was signed.
+            _ => {
+                let mut jws = request(&rig, &alice, &[key_id]).sign(&alice.signing_key).into_bytes();
+                let at = usize::from(u16::from_be_bytes([random[2], random[3]])) % jws.len();
+                jws[at] ^= 1 << (random[4] % 7);
+                String::from_utf8(jws).unwrap()
+            }
+        };
+        let answer = ask(&rig, &jws).await;
+        assert!(answer.status.is_client_error() && answer.status != StatusCode::TOO_MANY_REQUESTS, "{guess}: {jws}");
+    }
+    let told = rig.ledger.told.lock().unwrap();
+    assert!(told.iter().all(|outcome| outcome.granted.is_empty()) && !told.is_empty());
+}
+
+#[tokio::test]
+async fn checks_come_in_their_order() {
+    let once = Rate { per_second: 1, burst: 1 };
+    let limits = KeyServiceLimits {
+        address_rate: Rate { per_second: 1, burst: 5 },
+        reader_rate: once,
+        ..KeyServiceLimits::default()
+    };
+    let rig = Rig::with(NosConfig { key_service: limits, ..NosConfig::default() }, None).await;
+    let alice = rig.readers.enrol("alice", &["meteorologist"]);
+    let key_id = published_key(&rig).await;
+    let good = request(&rig, &alice, &[key_id]);
+    let forger = crate::fixture::signing_key();
+    // Each of these is wrong in what comes later as well: what is told is what comes first.
+    let stale = KeyRequest { freshness: Freshness::IssuedAt(UnixMillis(0)), ..good.clone() };
+    let large = "x".repeat((16 << 10) + 1);
+    assert_eq!(ask(&rig, &large).await.problem(), (413, "too-large"), "size, before the form");
+    assert_eq!(ask(&rig, "x").await.problem(), (400, "key-request"), "form, before the time");
+    let answer = ask(&rig, &stale.sign(&forger)).await;
+    assert!(
+        answer.problem().0 == 401 && answer.json["now"].is_u64(),
+        "the time, before the signature: and none of these cost"
+    );
+    for _ in 0..4 {
+        let answer = ask(&rig, &good.sign(&forger)).await;
+        assert!(answer.problem().0 == 401 && answer.json["now"].is_null(), "the signature, before the reader's rate");
+    }
+    assert_eq!(ask(&rig, &good.sign(&alice.signing_key)).await.status, StatusCode::OK);
+    assert!(rig.ledger.told.lock().unwrap().len() == 1, "nothing else came as far as the policies");
+    assert_eq!(ask(&rig, &good.sign(&forger)).await.problem().0, 429, "the address, before the signature");
+    let elsewhere =
+        |jws: String| rig.send(crate::fixture::from([198, 51, 100, 1], with_type(post("/v1/keys", jws), JOSE)));
+    assert_eq!(elsewhere(good.sign(&alice.signing_key)).await.problem().0, 429, "the reader's rate, before the jti");
+}
