@@ -41,8 +41,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// How long a connection is kept that nobody uses; less than the KTM keeps it.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
-/// Most requests to the KTM that are under way at once; others wait.
-const REQUESTS_MAX: usize = 64;
+/// Most requests to the KTM that are under way at once; others wait, but for those of the lease and of the certificate.
+pub(super) const REQUESTS_MAX: usize = 64;
 
 /// How long to wait until a revision is applied that an answer is of.
 const APPLIED_MAX: Duration = Duration::from_secs(5);
@@ -148,7 +148,7 @@ pub(crate) struct Remote {
     pub(crate) follower: Arc<dyn Follower>,
     clock: Arc<DisciplinedClock>,
     cache: Mutex<Cache>,
-    requests: Semaphore,
+    pub(super) requests: Semaphore,
     flights: Vec<Arc<tokio::sync::Mutex<()>>>,
     lease: watch::Sender<Lease>,
     /// By the wall clock: the monotonic clock stands while the machine sleeps.
@@ -392,11 +392,10 @@ impl Remote {
         let kept = self.cache().resolved(key_id, self.clock.now());
         match kept {
             Some((resolved, false)) => Ok(Some(resolved)),
-            Some((resolved, true)) => match self.ask_resolve(key_id).await {
-                // Better without the following key than not at all.
-                Err(KtmError::Away { .. }) => Ok(Some(resolved)),
-                asked => asked,
-            },
+            // Better without the following key than not at all.
+            Some((_, true)) => self.or_kept(self.ask_resolve(key_id).await, |cache| {
+                cache.resolved(key_id, self.clock.now()).map(|(resolved, _)| Some(resolved))
+            }),
             None => self.ask_resolve(key_id).await,
         }
     }
@@ -431,10 +430,9 @@ impl Remote {
         let kept = self.cache().publishers(self.clock.now());
         match kept {
             Some((certificates, false)) => Ok(certificates),
-            Some((certificates, true)) => match self.ask_publishers().await {
-                Err(KtmError::Away { .. }) => Ok(certificates),
-                asked => asked,
-            },
+            Some((_, true)) => self.or_kept(self.ask_publishers().await, |cache| {
+                cache.publishers(self.clock.now()).map(|(certificates, _)| certificates)
+            }),
             None => self.ask_publishers().await,
         }
     }
@@ -455,6 +453,17 @@ impl Remote {
             sleep(ASKED_AGAIN_AFTER).await;
         }
         Err(KtmError::Contended { key: "publishers".to_owned() })
+    }
+
+    /// What was asked for; if the KTM is away, what is kept of it: now, for it may have changed while the question was out.
+    fn or_kept<T>(&self, asked: Result<T, KtmError>, kept: impl FnOnce(&Cache) -> Option<T>) -> Result<T, KtmError> {
+        match asked {
+            Err(KtmError::Away { why }) => {
+                self.check()?;
+                kept(&self.cache()).ok_or(KtmError::Away { why })
+            }
+            asked => asked,
+        }
     }
 
     /// Whether anything may be sealed or served at all.
@@ -517,7 +526,7 @@ impl Remote {
     async fn renew_lease(&self, Point { history, revision: applied }: Point) -> bool {
         let (sent, wall) = (Instant::now(), self.clock.wall());
         let asked = wire::AskLease { history, applied, skew_ms: self.clock.skew_ms() };
-        let leased: Result<wire::Leased, _> = self.post(path::LEASE, &asked).await;
+        let leased: Result<wire::Leased, _> = self.post_ahead(path::LEASE, &asked).await;
         match leased {
             Ok(wire::Leased { lease_ms: 0, .. }) => false,
             // What happened to our copy meanwhile counts: without one, or with one of another history, there is no lease.
@@ -579,7 +588,7 @@ impl Remote {
         let asking = Asking::new()?;
         let asked = wire::Renew { public_key: Base64::of(&asking.public_key) };
         let issued = self.clock.now();
-        let renewed: wire::Renewed = self.post(path::RENEW, &asked).await?;
+        let renewed: wire::Renewed = self.post_ahead(path::RENEW, &asked).await?;
         let given = Given { certificate: renewed.certificate.0.to_vec(), issued, expires: renewed.expires };
         let identity = identity.renewed(asking, given);
         identity.write(&self.dir)?;
@@ -639,7 +648,7 @@ impl Remote {
     }
 
     /// Held while something is asked for, by all who ask for it, and some others.
-    async fn flight(&self, of: &[u8]) -> OwnedMutexGuard<()> {
+    pub(super) async fn flight(&self, of: &[u8]) -> OwnedMutexGuard<()> {
         let [first, ..] = hash::sha256(&[of]);
         let flight = self.flights.get(usize::from(first) % FLIGHTS).cloned();
         flight.unwrap_or_default().lock_owned().await
@@ -654,8 +663,17 @@ impl Remote {
     }
 
     pub(super) async fn post<Q: Serialize, A: DeserializeOwned>(&self, path: &str, asked: &Q) -> Result<A, KtmError> {
+        self.ask(self.posting(path, asked)?).await
+    }
+
+    /// The same ahead of all that wait to be asked: for what the others depend on.
+    async fn post_ahead<Q: Serialize, A: DeserializeOwned>(&self, path: &str, asked: &Q) -> Result<A, KtmError> {
+        in_time(self.ask_ahead_of_others(self.posting(path, asked)?)).await
+    }
+
+    fn posting<Q: Serialize>(&self, path: &str, asked: &Q) -> Result<reqwest::RequestBuilder, KtmError> {
         let body = wire::to_bytes(asked).map_err(|error| KtmError::Away { why: error.to_string() })?;
-        self.ask(self.http().post(self.url(path)).header("content-type", "application/json").body(body)).await
+        Ok(self.http().post(self.url(path)).header("content-type", "application/json").body(body))
     }
 
     async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, KtmError> {
@@ -663,22 +681,31 @@ impl Remote {
     }
 
     async fn ask<A: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<A, KtmError> {
-        let _request = self.requests.acquire().await.map_err(|_| KtmError::Stopping)?;
+        let answered = async {
+            let _request = self.requests.acquire().await.map_err(|_| KtmError::Stopping)?;
+            self.ask_ahead_of_others(request).await
+        };
+        in_time(answered).await
+    }
+
+    async fn ask_ahead_of_others<A: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<A, KtmError> {
         let sent = Instant::now();
-        let answer = timeout(ANSWER_MAX, async { read(request.send().await.map_err(away)?).await }).await;
-        let answer: Answer<A> =
-            answer.map_err(|_| KtmError::Away { why: "it did not answer in time".to_owned() })??;
+        let answer: Answer<A> = read(request.send().await.map_err(away)?).await?;
         self.clock.observe(answer.now, sent, Instant::now());
         outcome(answer)
     }
 
     /// Why a request was refused that is not answered in our form if it is granted.
     pub(crate) async fn refused(&self, response: reqwest::Response) -> KtmError {
-        match timeout(ANSWER_MAX, read::<wire::Done>(response)).await {
-            Ok(answer) => answer.and_then(outcome).err().unwrap_or(KtmError::NotAdmitted),
-            Err(_) => KtmError::Away { why: "it did not answer in time".to_owned() },
-        }
+        let answer = in_time(read::<wire::Done>(response)).await;
+        answer.and_then(outcome).err().unwrap_or(KtmError::NotAdmitted)
     }
+}
+
+/// What is asked of the KTM takes so long at most, waiting included.
+async fn in_time<T>(asked: impl Future<Output = Result<T, KtmError>>) -> Result<T, KtmError> {
+    let late = |_| KtmError::Away { why: "it did not answer in time".to_owned() };
+    timeout(ANSWER_MAX, asked).await.map_err(late)?
 }
 
 fn outcome<A>(answer: Answer<A>) -> Result<A, KtmError> {
@@ -740,9 +767,7 @@ async fn admit(url: &str, token: &AdmissionToken, clock: &Arc<dyn Clock>) -> Res
     let request =
         http(tls)?.post(format!("{url}{}", path::ADMIT)).header("content-type", "application/json").body(body);
     let issued = clock.now();
-    let answer = timeout(ANSWER_MAX, async { read(request.send().await.map_err(away)?).await }).await;
-    let answer: Answer<wire::Admitted> =
-        answer.map_err(|_| KtmError::Away { why: "it did not answer in time".to_owned() })??;
+    let answer: Answer<wire::Admitted> = in_time(async { read(request.send().await.map_err(away)?).await }).await?;
     let admitted = match outcome(answer) {
         Err(KtmError::NotAdmitted) => return Err(LinkError::Token),
         answered => answered?,

@@ -47,6 +47,43 @@ async fn a_nos_goes_on_while_its_lease_runs_and_stops_when_it_ends() {
 }
 
 #[tokio::test]
+async fn what_changed_while_the_ktm_was_asked_is_not_fallen_back_to() {
+    let realm = Realm::new().await;
+    let proxy = Proxy::to(&realm).await;
+    let nos = realm.nos_at("nos-1", proxy.url()).await;
+    let remote = &nos.ktm.remote;
+    let as_of = cache::AsOf { revision: Revision::MAX, snapshots: remote.cache().snapshots() };
+    let long_ago = UnixMillis(NOW.0 - 7_200_000);
+    assert!(remote.cache().put_publishers(vec!["old".to_owned()], as_of, long_ago));
+    let others_ask = remote.flight(b"publishers").await;
+    proxy.cut();
+    let asked = nos.ktm.publishers();
+    tokio::pin!(asked);
+    assert!(timeout(Duration::from_millis(50), &mut asked).await.is_err());
+    remote.cache().publishers_changed(1);
+    drop(others_ask);
+    let asked = asked.await;
+    assert!(matches!(asked, Err(KtmError::Away { .. })), "{asked:?}");
+    assert!(remote.cache().put_publishers(vec!["old".to_owned()], as_of, long_ago));
+    assert_eq!(nos.ktm.publishers().await.unwrap(), ["old"], "what still holds is better than nothing");
+}
+
+#[tokio::test]
+async fn the_lease_is_renewed_however_many_requests_wait() {
+    let realm = Realm::new().await;
+    let nos = realm.nos("nos-1").await;
+    let all = nos.ktm.remote.requests.acquire_many(u32::try_from(remote::REQUESTS_MAX).unwrap()).await.unwrap();
+    let mut lease = nos.ktm.lease();
+    lease.borrow_and_update();
+    nos.applied(realm.put("reader/alice", "1").await).await;
+    timeout(SOON, lease.changed()).await.expect("the lease is renewed").unwrap();
+    let waited = nos.ktm.ensure_scope(&realm.spec(0)).await;
+    assert!(matches!(waited, Err(KtmError::Away { .. })), "nobody waits for ever: {waited:?}");
+    drop(all);
+    nos.scope(&realm.spec(0)).await;
+}
+
+#[tokio::test]
 async fn what_was_missed_is_made_good_in_order() {
     let realm = Realm::new().await;
     let proxy = Proxy::to(&realm).await;
