@@ -51,7 +51,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let keyring = open_keyring(&settings, &*process.store).await?;
     let nos_id: NosId = NOS_ID.parse()?;
     let signing_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &nos_id).await?;
-    let administration = Administration::open(&process, keyring).await?;
+    let administration = Administration::open(&mut process, keyring).await?;
     let listener = listen("http", settings.http).await?;
     let server_url = settings.public_url.clone().unwrap_or(format!("http://{}", listener.local_addr()?));
     let realm = Realm {

@@ -2,7 +2,7 @@
 
 use super::{
     admin::{self, Admin, AppBearers, Sessions, SourcesAdmin},
-    audit::{Event, Signer, state},
+    audit::{Event, KeyHistory, Signer, state},
     enrolment::{self, Enrolment, Reach},
     nodes::Nodes,
     policies::Policies,
@@ -41,7 +41,9 @@ pub(super) struct Surroundings {
 
 impl Administration {
     /// Takes up the realm of the process's store, or makes one.
-    pub(super) async fn open(process: &Process, keyring: Keyring) -> anyhow::Result<Self> {
+    pub(super) async fn open(process: &mut Process, keyring: Keyring) -> anyhow::Result<Self> {
+        let keys = KeyHistory::begin(Arc::clone(&process.store)).await?;
+        process.keep_up(keys.tell(Arc::clone(&process.audit)));
         let (store, clock) = (&process.store, &process.clock);
         let ktm = Ktm::open(Arc::clone(store), keyring, Arc::clone(clock), KtmSettings::default()).await?;
         let (realm, ktm) = (Arc::clone(ktm.realm()), Arc::new(ktm));

@@ -8,6 +8,7 @@ mod chain;
 mod event;
 pub(crate) mod files;
 mod filter;
+mod keys;
 mod ledger;
 pub(crate) mod replay;
 pub(crate) mod state;
@@ -18,6 +19,7 @@ pub(crate) mod verify;
 pub(crate) use chain::Signer;
 pub(crate) use event::{Call, Denied, Event, Granted, Note};
 pub(crate) use filter::Filter;
+pub(crate) use keys::KeyHistory;
 pub(crate) use ledger::KeyAudit;
 
 use anyhow::Context as _;

@@ -42,9 +42,9 @@ pub(crate) struct KtmServer {
 /// Starts the realm's own process; when this returns, administrators and NOSs are served.
 pub(crate) async fn start_ktm(settings: ServerSettings) -> anyhow::Result<KtmServer> {
     settings.check_listener("http", settings.http)?;
-    let process = Process::open(&settings.data_dir).await?;
+    let mut process = Process::open(&settings.data_dir).await?;
     let keyring = open_keyring(&settings, &*process.store).await?;
-    let administration = Administration::open(&process, keyring.clone()).await?;
+    let administration = Administration::open(&mut process, keyring.clone()).await?;
     let ca = Ca::open(Arc::clone(&process.store), &keyring, Arc::clone(&process.clock)).await?;
     let usage = Arc::new(Usage::open(Arc::clone(&process.store)).await?);
     let listener = listen("http", settings.http).await?;

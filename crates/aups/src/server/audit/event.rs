@@ -165,6 +165,40 @@ pub(crate) enum Event {
         /// Because of whom.
         readers: BTreeSet<Sub>,
     },
+    /// A scope was made: its keys exist from now on.
+    ScopeMade {
+        /// The scope.
+        scope: ScopeId,
+    },
+    /// A scope's keys were replaced, for whatever reason.
+    ScopeBumped {
+        /// The scope.
+        scope: ScopeId,
+        /// The bump before.
+        from: Bump,
+        /// The bump from now on.
+        to: Bump,
+    },
+    /// Keys of a scope are held by somebody who should not: they are never given again.
+    ScopeCompromised {
+        /// The scope.
+        scope: ScopeId,
+    },
+    /// A scope is gone, its keys with it: destroyed, or not used for longer than any of them opens.
+    ScopeGone {
+        /// The scope.
+        scope: ScopeId,
+    },
+    /// A root generation was made: keys come from it.
+    RootMade {
+        /// Its number.
+        root: u32,
+    },
+    /// A root generation was destroyed: no key of its time can be derived any more.
+    RootDestroyed {
+        /// Its number.
+        root: u32,
+    },
     /// Who may read under a scope, in words: before the first key of it that this run of the server gives or denies.
     Scope {
         /// The scope.
