@@ -2,7 +2,7 @@
 //! to be read as they come. The JSON files hold the same.
 
 use serde_json::Value;
-use std::{error::Error, path::PathBuf};
+use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
 /// What an implementation reads, where a case has such a thing; it stands behind the empty line.
 const BODIES: [&str; 4] = ["payload", "response", "jws", "text"];
@@ -46,7 +46,22 @@ pub(crate) fn to_text(case: &Value) -> Result<String, Box<dyn Error>> {
     }
     let reason = members.remove("name").ok_or("a case has a name")?;
     let head = format!("expect: {}\nreason: {}\n", expected(case), reason.as_str().unwrap_or_default());
-    let lines = members.iter().map(|(name, value)| format!("{name}: {value}\n"));
+    let members: BTreeMap<_, _> = members.iter().collect();
+    let lines = members.into_iter().map(|(name, value)| format!("{name}: {}\n", in_order(value)));
     let body = body.map(|(name, bytes)| format!("body: {name}\n\n{bytes}"));
     Ok(std::iter::once(head).chain(lines).chain(body).collect())
+}
+
+/// As JSON, members by name: whether a build keeps their order depends on what it is built with.
+fn in_order(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<_, _> = members.iter().collect();
+            let member =
+                |(name, value): (&String, &Value)| format!("{}:{}", Value::from(name.as_str()), in_order(value));
+            format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(elements) => format!("[{}]", elements.iter().map(in_order).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
 }

@@ -27,8 +27,8 @@ const PROVIDER_VERSION: u32 = 0;
 
 /// The versions of the KEK: the one that wraps, and while what lies under earlier ones is wrapped anew, those too.
 ///
-/// In a file, each wrapped under the provider's key. To destroy something: [begin](Self::begin_version) a version, delete it,
-/// wrap anew what remains, [retire](Self::retire_before) the versions before. A kill at any step leaves a keyring that
+/// In a file, each wrapped under the provider's key. To destroy something: begin a version, delete it,
+/// wrap anew what remains, retire the versions before. A kill at any step leaves a keyring that
 /// unwraps whatever is there; more than one version in it says that there is something to wrap anew.
 ///
 /// Cheap to clone: all clones are one keyring.
