@@ -92,7 +92,9 @@ fn reading_into(aups: &Aups, out: &str) -> std::process::Child {
 /// The values of the readings named `count` that were printed.
 fn counts(aups: &Aups, out: &str) -> Vec<u64> {
     let text = fs::read_to_string(aups.file(out)).unwrap();
-    let items = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // The last one may be on its way.
+    let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let items = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
     let counts = items.filter(|line| line["item"]["data"]["name"] == "count");
     counts.map(|line| line["item"]["data"]["value"].as_u64().unwrap()).collect()
 }
