@@ -14,7 +14,8 @@ use axum::{
 };
 use std::sync::atomic::Ordering;
 
-fn request(rig: &Rig, reader: &Enrolled, want: &[KeyId]) -> KeyRequest {
+/// A request of a reader, not yet signed.
+pub(super) fn request(rig: &Rig, reader: &Enrolled, want: &[KeyId]) -> KeyRequest {
     KeyRequest {
         aud: rig.ktm.realm().id(),
         sub: reader.sub.clone(),

@@ -2,23 +2,14 @@ use super::*;
 use crate::{
     KeyServiceLimits, NosConfig, Rate,
     fixture::{Enrolled, METEOROLOGISTS, NOW, Rig},
+    key_service::tests::request,
 };
 use aups_core::{KeyId, UnixMillis};
 use aups_envelope::{
-    SealedMessage, hash,
-    key_request::{Freshness, KeyRequest, OpenedResponse, Wanted, open_key_response},
+    SealedMessage,
+    key_request::{Freshness, KeyRequest, OpenedResponse, open_key_response},
 };
 use serde_json::Value;
-
-fn request(rig: &Rig, reader: &Enrolled, want: &[KeyId]) -> KeyRequest {
-    KeyRequest {
-        aud: rig.ktm.realm().id(),
-        sub: reader.sub.clone(),
-        freshness: Freshness::IssuedAt(rig.now()),
-        jti: hash::random(),
-        want: want.iter().map(|key_id| Wanted { key_id: *key_id, topic: "data/s1/x".into() }).collect(),
-    }
-}
 
 /// Publishes on a reader's topic and waits for what the NOS sends.
 async fn ask(rig: &Rig, sub: &str, jws: &str) -> Outgoing {
