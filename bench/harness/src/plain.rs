@@ -6,9 +6,9 @@ use aups_broker::{Broker, BrokerSettings, Connect, Gate, Outgoing, Refusal, Verd
 use aups_core::{Item, ItemId, Source, UnixMillis, topic::TopicTemplate};
 use aups_nos::{
     analyse::{Arrival, ScoringRules, analyse},
-    config::{BacklogLimits, Transport},
     json::Document,
     normalise::{SCHEMA, normalise},
+    settings::{BacklogLimits, Transport},
 };
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
 use jiff::Timestamp;
@@ -72,7 +72,7 @@ fn item(body: &[u8], rules: &ScoringRules) -> anyhow::Result<Item> {
     let received_at = UnixMillis(u64::try_from(Timestamp::now().as_millisecond())?);
     let document = Document::read(body)?;
     let Ok(normalised) = normalise(document.root(), true) else { anyhow::bail!("a member does not fit") };
-    let arrival = Arrival { transport: Transport::Loopback, registered: true, received_at };
+    let arrival = Arrival { transport: Transport::Loopback, registered: true, sealed: None, received_at };
     let (security, quality) = analyse(&normalised.reading, arrival, rules);
     let source = Source {
         node_id: "sensor1".into(),

@@ -12,8 +12,8 @@ use aups_envelope::{
 };
 use aups_ktm::{KeysTopicsManager as _, Ktm, KtmSettings, custody::Keyring};
 use aups_nos::{
-    KeyServiceLimits, Nos, NosConfig, NosParts, Outgoing, Rate, Reader, ReaderKeys, Readers, Receipt, Sink, SinkError,
-    key_request_queue,
+    Config, KeyServiceLimits, Nos, NosParts, NosSettings, Outgoing, Rate, Reader, ReaderKeys, Readers, Receipt, Sink,
+    SinkError, key_request_queue,
 };
 use aups_policy::{Pdp, PolicySet, RequestContext, Residuals};
 use aups_store::InMemory;
@@ -104,7 +104,8 @@ impl Stage {
             store: Arc::new(InMemory::new()),
             queue: None,
             clock,
-            config: NosConfig { key_service, ..NosConfig::default() },
+            config: aups_nos::config::fixed(Config::default()).unwrap(),
+            settings: NosSettings { key_service, ..NosSettings::default() },
         });
         let nos = runtime.block_on(starting).unwrap();
         Self { runtime, nos, ktm, residuals, reader, signing_key, nos_key, key_id }

@@ -1,15 +1,16 @@
 //! One value that a source sent becomes an entry of the backlog: normalise, analyse, topic.
 
 use crate::{
-    analyse::{Arrival, ScoringRules, analyse},
-    config::Transport,
+    analyse::{Arrival, analyse},
+    config::{ActiveConfig, ConfigInForce},
     json::Value,
     normalise::{MappingError, SCHEMA, normalise},
+    settings::Transport,
     sources::SourceRecord,
     topic::Topics,
 };
 use aups_core::{
-    Clock, Item, ItemId, Topic, UnixMillis,
+    Clock, Item, ItemId, Suite, Topic, UnixMillis,
     item::Source,
     limits::LINE_BYTES_MAX,
     topic::{TOPIC_BYTES_MAX, TopicError},
@@ -65,8 +66,13 @@ pub(crate) enum RestoreError {
 /// Who sent a value.
 #[derive(Debug, Clone)]
 pub(crate) enum Sender {
-    /// A registered source that proved it.
-    Registered(Arc<SourceRecord>),
+    /// A registered source that proved it: with its credential, or by sealing what it sent with its key.
+    Registered {
+        /// Which.
+        source: Arc<SourceRecord>,
+        /// How it sealed what it sent.
+        sealed: Option<Suite>,
+    },
     /// Somebody at an address.
     Unregistered(IpAddr),
 }
@@ -88,8 +94,7 @@ pub(crate) const ITEM_BYTES_MAX: usize = aups_core::limits::BODY_BYTES_MAX + LIN
 /// Turns values into entries.
 #[derive(Debug)]
 pub(crate) struct Acceptance {
-    topics: Topics,
-    scoring: ScoringRules,
+    config: ConfigInForce,
     transport: Transport,
     clock: Arc<dyn Clock>,
     address_salt: [u8; 32],
@@ -98,22 +103,35 @@ pub(crate) struct Acceptance {
 
 impl Acceptance {
     pub(crate) fn new(
-        topics: Topics,
-        scoring: ScoringRules,
+        config: ConfigInForce,
         transport: Transport,
         clock: Arc<dyn Clock>,
         address_salt: [u8; 32],
     ) -> Self {
-        Self { topics, scoring, transport, clock, address_salt, ids: ItemIds::new() }
+        Self { config, transport, clock, address_salt, ids: ItemIds::new() }
     }
 
-    /// Takes a value. About 2 µs.
-    pub(crate) fn accept<'a>(&self, value: Value<'a>, sender: &Sender) -> Result<Entry, AcceptError<'a>> {
+    /// What is in force now: to be asked for once for each text, so that all of it is taken alike.
+    pub(crate) fn config(&self) -> Arc<ActiveConfig> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// Takes a value: what it makes is put behind the entries. About 2 µs.
+    pub(crate) fn accept<'a>(
+        &self,
+        value: Value<'a>,
+        sender: &Sender,
+        config: &ActiveConfig,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), AcceptError<'a>> {
         let (taken, received_at) = (Instant::now(), self.clock.now());
-        let registered = matches!(sender, Sender::Registered(_));
+        let (registered, sealed) = match sender {
+            Sender::Registered { sealed, .. } => (true, *sealed),
+            Sender::Unregistered(_) => (false, None),
+        };
         let normalised = normalise(value, registered).map_err(AcceptError::Mapping)?;
         let source = match sender {
-            Sender::Registered(record) => record.source(),
+            Sender::Registered { source, .. } => source.source(),
             Sender::Unregistered(address) => Source {
                 node_id: normalised.node_id.unwrap_or_else(|| self.address_name(*address)),
                 node_type: UNKNOWN.into(),
@@ -121,17 +139,18 @@ impl Acceptance {
                 registered: false,
             },
         };
-        let arrival = Arrival { transport: self.transport, registered, received_at };
-        let (security, quality) = analyse(&normalised.reading, arrival, &self.scoring);
+        let arrival = Arrival { transport: self.transport, registered, sealed, received_at };
+        let (security, quality) = analyse(&normalised.reading, arrival, &config.config.scores);
         let id = self.ids.next(received_at);
         let item = Item { id, source, schema: SCHEMA.into(), received_at, data: normalised.reading, security, quality };
-        let topic = self.topics.of(&item).map_err(|_| AcceptError::TopicTooLong)?;
+        let topic = config.topics.of(&item).map_err(|_| AcceptError::TopicTooLong)?;
         // Writing texts and numbers to memory does not fail; a value that did would be one that cannot be sent on.
         let json = serde_json::to_vec(&item).map_err(|_| AcceptError::ItemTooLong)?;
         if json.len() > ITEM_BYTES_MAX {
             return Err(AcceptError::ItemTooLong);
         }
-        Ok(Entry { item, topic, json: json.into(), taken })
+        entries.push(Entry { item, topic, json: json.into(), taken });
+        Ok(())
     }
 
     /// What a source is called that says nothing of itself: the same for the same address on this NOS, and not to be

@@ -3,8 +3,9 @@
 //! The paper leaves the rules open; these are ours. Each score is a pure function of the reading, of how it arrived and of
 //! [`ScoringRules`]; `docs/guide/scores.md` explains them to users. Scores are rounded down to 0.01.
 
-use crate::config::Transport;
-use aups_core::{Quality, Score, Security, UnixMillis, item::Reading, limits::SKEW_MAX};
+use crate::settings::Transport;
+use aups_core::{Quality, Score, Security, Suite, UnixMillis, item::Reading, limits::SKEW_MAX};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
 
@@ -13,14 +14,17 @@ use std::time::Duration;
 pub struct Arrival {
     /// How it was carried.
     pub transport: Transport,
-    /// Whether its source registered and proved it with its credential.
+    /// Whether its source registered and proved it with its credential or its key.
     pub registered: bool,
+    /// How the source sealed it; `None`: it did not.
+    pub sealed: Option<Suite>,
     /// When the NOS took it.
     pub received_at: UnixMillis,
 }
 
 /// The parameters of the scores. All fractions lie in [0, 1].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScoringRules {
     /// Confidentiality of a loopback-only or TLS listener; in clear over a network it is 0.
     pub confidentiality_protected: f64,
@@ -57,7 +61,8 @@ pub struct ScoringRules {
 }
 
 /// What a quantity can plausibly be.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Range {
     /// The name of the reading.
     pub name: Box<str>,

@@ -1,117 +1,105 @@
-//! How a NOS behaves: every limit and rule by name, with its unit and its default.
+//! What an administrator sets while the NOS runs: topics, scores, quotas, what is retained. One document, valid as a whole or
+//! not at all.
 
-use crate::{analyse::ScoringRules, rate::Rate, topic::Topics};
+use crate::{
+    analyse::ScoringRules,
+    rate::Rate,
+    topic::{Topics, TopicsError},
+};
 use aups_core::Filter;
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::watch;
 
-/// How a NOS behaves. `NosConfig::default()` is what DESIGN says.
-#[derive(Debug, Clone)]
-pub struct NosConfig {
-    /// How what comes in over HTTP was carried. It decides scores and nothing else.
-    pub transport: Transport,
-    /// Who may register a source.
-    pub registration: Registration,
-    /// Most registered sources.
-    pub sources_max: usize,
+/// The document, as an administrator writes it. What it leaves out is as by default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
     /// Topics of published items.
-    pub topics: Topics,
+    pub topics: TopicTemplates,
+    /// How items are scored.
+    pub scores: ScoringRules,
     /// The broker keeps the last message of every topic that one of these filters matches, for later subscribers.
     pub retain: Vec<Filter>,
-    /// How items are scored.
-    pub scoring: ScoringRules,
+    /// How much sources may send.
+    pub quotas: Quotas,
+}
+
+/// The templates of topics, for registered and unregistered sources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct TopicTemplates {
+    /// Of registered sources.
+    pub registered: String,
+    /// Of all others.
+    pub unregistered: String,
+}
+
+impl Default for TopicTemplates {
+    fn default() -> Self {
+        Self { registered: "data/{nodeId}/{name}".into(), unregistered: "unregistered/{nodeId}/{name}".into() }
+    }
+}
+
+/// How much sources may send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quotas {
     /// Items of unregistered sources, per address (IPv6: per /64).
-    pub unregistered_rate: Rate,
+    pub unregistered: Rate,
     /// Items of a registered source; `None` is no quota.
-    pub registered_rate: Option<Rate>,
-    /// The backlog: what was taken and is not yet published and acknowledged.
-    pub backlog: BacklogLimits,
-    /// Most scopes per first topic level; what would need one more is withheld.
-    pub scopes_per_level_max: usize,
-    /// Most (topic, scope) pairs that one session counts, each under 1 KB; then a new session starts.
-    pub counters_max: usize,
-    /// Key requests.
-    pub key_service: KeyServiceLimits,
-    /// Longest time that [`Nos::drain`](crate::Nos::drain) waits for the backlog to empty.
-    pub drain_max: Duration,
+    pub registered: Option<Rate>,
 }
 
-impl Default for NosConfig {
+impl Default for Quotas {
     fn default() -> Self {
-        Self {
-            transport: Transport::Loopback,
-            registration: Registration::Open,
-            sources_max: 1_000_000,
-            topics: Topics::default(),
-            retain: Vec::new(),
-            scoring: ScoringRules::default(),
-            unregistered_rate: Rate::per_second(100),
-            registered_rate: None,
-            backlog: BacklogLimits::default(),
-            scopes_per_level_max: 10_000,
-            counters_max: 1_000_000,
-            key_service: KeyServiceLimits::default(),
-            drain_max: Duration::from_secs(5),
-        }
+        Self { unregistered: Rate::per_second(100), registered: None }
     }
 }
 
-/// How a request was carried on its way to this NOS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// It never left this machine: the listener takes loopback addresses only.
-    Loopback,
-    /// TLS.
-    Tls,
-    /// In clear over a network.
-    Clear,
+/// What is wrong with a document. Its author is at fault.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{pointer}: {message}")]
+pub struct ConfigError {
+    /// Where, as a JSON Pointer (RFC 6901).
+    pub pointer: String,
+    /// What is wrong, and what to do.
+    pub message: String,
 }
 
-/// Who may register a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registration {
-    /// Whoever can reach the listener: for loopback.
-    Open,
-    /// Who brings a one-time claim token ([`Sources::invite`](crate::Sources::invite)).
-    Token,
+/// A document that was found valid, ready to be used.
+#[derive(Debug, Default)]
+pub struct ActiveConfig {
+    /// Which version of the document it is; 0 before there was any.
+    pub version: u64,
+    /// The document.
+    pub config: Config,
+    /// Topics of published items.
+    pub topics: Topics,
 }
 
-/// How much may wait between 202 and the broker's acknowledgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BacklogLimits {
-    /// Most items in memory.
-    pub items_max: usize,
-    /// Most bytes of item JSON in memory. In disk mode the rest waits on disk, as much as the ingest queue takes.
-    pub bytes_max: usize,
-    /// How long a stream of lines waits for room before it is refused.
-    pub wait_max: Duration,
-}
-
-impl Default for BacklogLimits {
-    fn default() -> Self {
-        Self { items_max: 65_536, bytes_max: 64 << 20, wait_max: Duration::from_secs(10) }
+impl ActiveConfig {
+    /// Checks a document as a whole: everything that is wrong with it is told at once.
+    pub fn new(version: u64, config: Config) -> Result<Self, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let TopicTemplates { registered, unregistered } = &config.topics;
+        let topics = Topics::new(registered, unregistered).unwrap_or_else(|error| {
+            errors.push(topics_error(&error));
+            Topics::default()
+        });
+        if errors.is_empty() { Ok(Self { version, config, topics }) } else { Err(errors) }
     }
 }
 
-/// How many key requests are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyServiceLimits {
-    /// Per address, before the requester is known (IPv6: per /64).
-    pub address_rate: Rate,
-    /// Per topic of key requests, before the requester is known: over MQTT there is no address. More is dropped in silence.
-    pub topic_rate: Rate,
-    /// Per reader, after its signature held.
-    pub reader_rate: Rate,
-    /// Most `jti` remembered; when all are younger than they must be kept, further requests are refused (503).
-    pub jtis_max: usize,
+fn topics_error(error: &TopicsError) -> ConfigError {
+    ConfigError { pointer: "/topics".into(), message: error.to_string() }
 }
 
-impl Default for KeyServiceLimits {
-    fn default() -> Self {
-        Self {
-            address_rate: Rate { per_second: 500, burst: 1_000 },
-            topic_rate: Rate { per_second: 100, burst: 200 },
-            reader_rate: Rate { per_second: 50, burst: 100 },
-            jtis_max: 1_000_000,
-        }
-    }
+/// The document in force, and all later ones. What reads it once works by one and the same document from then on.
+pub type ConfigInForce = watch::Receiver<Arc<ActiveConfig>>;
+
+/// A document that stays in force.
+pub fn fixed(config: Config) -> Result<ConfigInForce, Vec<ConfigError>> {
+    Ok(watch::channel(Arc::new(ActiveConfig::new(0, config)?)).1)
 }

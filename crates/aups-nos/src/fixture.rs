@@ -2,9 +2,10 @@
 //! that the test moves.
 
 use crate::{
-    KeyLedger, KeyOutcome, KeyRequests, LedgerError, Nos, NosConfig, NosParts, Outgoing, Reader, ReaderKeys, Readers,
-    Receipt, Registration, Sink, SinkError, Sources,
+    Config, KeyLedger, KeyOutcome, KeyRequests, LedgerError, Nos, NosParts, NosSettings, Outgoing, Rate, Reader,
+    ReaderKeys, Readers, Receipt, Registration, Sink, SinkError, Sources,
     accept::{Acceptance, Entry, Sender},
+    config::{self, ActiveConfig, Quotas},
     json::Document,
     key_request_queue,
 };
@@ -283,32 +284,57 @@ pub(crate) struct Rig {
     pub(crate) nos: Nos,
 }
 
+/// How a NOS is set up and what is administered.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    pub(crate) settings: NosSettings,
+    pub(crate) config: Config,
+}
+
+impl From<NosSettings> for Setup {
+    fn from(settings: NosSettings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+}
+
+impl From<Config> for Setup {
+    fn from(config: Config) -> Self {
+        Self { config, ..Self::default() }
+    }
+}
+
+/// As by default, but for what unregistered sources may send.
+pub(crate) fn quota(unregistered: Rate) -> Config {
+    Config { quotas: Quotas { unregistered, ..Quotas::default() }, ..Config::default() }
+}
+
 impl Rig {
     pub(crate) async fn new() -> Self {
-        Self::with(NosConfig::default(), None).await
+        Self::with(Setup::default(), None).await
     }
 
-    pub(crate) async fn with(config: NosConfig, queue: Option<IngestQueue>) -> Self {
+    pub(crate) async fn with(setup: impl Into<Setup>, queue: Option<IngestQueue>) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
-        Self::over(Arc::new(InMemory::new()), clock, config, queue).await
+        Self::over(Arc::new(InMemory::new()), clock, setup, queue).await
     }
 
     pub(crate) async fn over(
         store: Arc<dyn Store>,
         clock: Arc<ManualClock>,
-        config: NosConfig,
+        setup: impl Into<Setup>,
         queue: Option<IngestQueue>,
     ) -> Self {
-        Self::over_sink(store, clock, config, queue, Arc::default()).await
+        Self::over_sink(store, clock, setup, queue, Arc::default()).await
     }
 
     pub(crate) async fn over_sink(
         store: Arc<dyn Store>,
         clock: Arc<ManualClock>,
-        config: NosConfig,
+        setup: impl Into<Setup>,
         queue: Option<IngestQueue>,
         sink: Arc<FakeSink>,
     ) -> Self {
+        let Setup { settings, config } = setup.into();
         let ktm = Ktm::open(Arc::clone(&store), kek(), clock.clone(), KtmSettings::default()).await.unwrap();
         let ktm = Arc::new(ktm);
         let (policies, in_force) = watch::channel(pdp(ktm.realm().id(), METEOROLOGISTS));
@@ -329,7 +355,8 @@ impl Rig {
             store,
             queue,
             clock: clock.clone(),
-            config,
+            config: config::fixed(config).unwrap(),
+            settings,
         });
         let nos = nos.await.unwrap();
         Self { clock, ktm, policies, readers, ledger, key_requests, sink, nos }
@@ -460,8 +487,23 @@ impl Answer {
 
 /// An entry as the southbound makes it, of an unregistered source.
 pub(crate) fn entry(json: &str) -> Entry {
-    let NosConfig { topics, scoring, transport, .. } = NosConfig::default();
-    let acceptance = Acceptance::new(topics, scoring, transport, Arc::new(ManualClock::at(NOW)), [1; 32]);
     let sender = Sender::Unregistered([192, 0, 2, 1].into());
-    acceptance.accept(Document::read(json.as_bytes()).unwrap().root(), &sender).unwrap()
+    let mut entries = accepted(&acceptance(1), json, &sender);
+    assert_eq!(entries.len(), 1, "{json}");
+    entries.remove(0)
+}
+
+/// What takes values in, by default rules.
+pub(crate) fn acceptance(salt: u8) -> Acceptance {
+    let transport = NosSettings::default().transport;
+    let clock = Arc::new(ManualClock::at(NOW));
+    Acceptance::new(config::fixed(Config::default()).unwrap(), transport, clock, [salt; 32])
+}
+
+/// The entries that a value makes.
+pub(crate) fn accepted(acceptance: &Acceptance, json: &str, sender: &Sender) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let document = Document::read(json.as_bytes()).unwrap();
+    acceptance.accept(document.root(), sender, &ActiveConfig::default(), &mut entries).unwrap();
+    entries
 }

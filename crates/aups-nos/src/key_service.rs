@@ -10,9 +10,9 @@ pub(crate) mod mqtt;
 
 use crate::{
     bounded_log::BoundedLog,
-    config::KeyServiceLimits,
     problem::Refusal,
     rate::{Buckets, sender_network},
+    settings::KeyServiceLimits,
 };
 use aups_core::{
     Clock, Filter, KeyId, NosId, Principal, Problem, RealmId, ScopeId, ScopeSpec, Sub, UnixMillis,

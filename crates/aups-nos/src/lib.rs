@@ -62,15 +62,17 @@ mod usage;
 
 mod key_service;
 
-mod bounded_log;
 pub mod config;
+pub mod settings;
+
+mod bounded_log;
 mod problem;
 mod rate;
 
 #[cfg(test)]
 mod fixture;
 
-pub use config::{BacklogLimits, KeyServiceLimits, NosConfig, Registration, Transport};
+pub use config::{ActiveConfig, Config, ConfigError, ConfigInForce};
 pub use key_service::mqtt::{KeyRequests, WaitingKeyRequests, key_request_queue};
 pub use key_service::{
     DeniedKey, GrantedKey, KeyLedger, KeyOutcome, LedgerError, Origin, Reader, ReaderKeys, Readers, is_fresh,
@@ -79,5 +81,6 @@ pub use nos::{Nos, NosParts, StartError};
 pub use problem::{PROBLEM_JSON, problem_response, retry_after};
 pub use publish::{Outgoing, Receipt, Sink, SinkError};
 pub use rate::{Buckets, Rate, sender_network};
+pub use settings::{BacklogLimits, KeyServiceLimits, NosSettings, Registration, Transport};
 pub use sources::Sources;
 pub use usage::{UNREGISTERED_USES_MAX, USES_MAX, Usage, UsageError};

@@ -2,7 +2,7 @@
 
 use crate::{
     accept::Acceptance,
-    config::NosConfig,
+    config::ConfigInForce,
     key_service::{
         KeyLedger, KeyService, KeyServiceParts, Readers,
         http::{get_topics, post_keys},
@@ -15,6 +15,7 @@ use crate::{
     rate::Buckets,
     retained::Retained,
     seal::Sealer,
+    settings::NosSettings,
     sources::{Sources, SourcesError},
     southbound::{Southbound, post_data, post_registration},
     usage::{Usage, UsageError},
@@ -64,8 +65,10 @@ pub struct NosParts {
     pub queue: Option<IngestQueue>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// How it behaves.
-    pub config: NosConfig,
+    /// What is administered while it runs.
+    pub config: ConfigInForce,
+    /// What it is set up with.
+    pub settings: NosSettings,
 }
 
 impl fmt::Debug for NosParts {
@@ -124,11 +127,12 @@ impl Nos {
             queue,
             clock,
             config,
+            settings,
         } = parts;
         let signing_key = Arc::new(signing_key);
         let address_salt = address_salt(&*store).await?;
         let usage = Arc::new(usage_of_scopes(Arc::clone(&store), &*ktm).await?);
-        let sources = Sources::open(store, Arc::clone(&clock), config.registration, config.sources_max).await?;
+        let sources = Sources::open(store, Arc::clone(&clock), settings.registration, settings.sources_max).await?;
         let sources = sources.reserving(id.as_str().parse().ok());
         let mut sealer = Sealer::new(
             id.clone(),
@@ -136,7 +140,7 @@ impl Nos {
             Arc::clone(&clock),
             Arc::clone(&signing_key),
             Arc::clone(&usage),
-            config.counters_max,
+            settings.counters_max,
         );
         // A KTM elsewhere may be away: then the pipeline begins, and waits.
         match sealer.begin_session().await {
@@ -144,10 +148,17 @@ impl Nos {
             _ => {}
         }
         let sources = Arc::new(sources);
-        let pep =
-            Pep::new(id.clone(), policies.clone(), Arc::clone(&ktm), Arc::clone(&sources), config.scopes_per_level_max);
-        let backlog = Backlog::new(config.backlog, config.topics.clone(), queue);
-        let (retained, changes) = (Retained::new(config.retain), Changes::new(policies.clone(), &*ktm, &sources));
+        let pep = Pep::new(
+            id.clone(),
+            policies.clone(),
+            Arc::clone(&ktm),
+            Arc::clone(&sources),
+            settings.scopes_per_level_max,
+        );
+        let backlog = Backlog::new(settings.backlog, config.clone(), queue);
+        let active = Arc::clone(&config.borrow());
+        let retained = Retained::new(active.config.retain.clone());
+        let changes = Changes::new(policies.clone(), &*ktm, &sources);
         let pipeline = Pipeline::new(PipelineParts {
             nos: id.clone(),
             backlog: Arc::clone(&backlog),
@@ -168,18 +179,18 @@ impl Nos {
             readers,
             ledger,
             policies,
-            first_levels: config.topics.first_levels(),
+            first_levels: active.topics.first_levels(),
             clock: Arc::clone(&clock),
-            limits: config.key_service,
+            limits: settings.key_service,
         });
         let key_service = Arc::new(key_service);
         let key_answers = tokio::spawn(answer_requests(Arc::clone(&key_service), key_requests, sink));
         let southbound = Southbound {
             sources,
-            acceptance: Acceptance::new(config.topics, config.scoring, config.transport, clock, address_salt),
+            acceptance: Acceptance::new(config, settings.transport, clock, address_salt),
             backlog: Arc::clone(&backlog),
-            unregistered: Buckets::new(config.unregistered_rate),
-            registered: config.registered_rate.map(Buckets::new),
+            unregistered: Buckets::new(active.config.quotas.unregistered),
+            registered: active.config.quotas.registered.map(Buckets::new),
         };
         Ok(Self {
             southbound: Arc::new(southbound),
@@ -188,7 +199,7 @@ impl Nos {
             usage,
             worker,
             key_answers,
-            drain_max: config.drain_max,
+            drain_max: settings.drain_max,
         })
     }
 
@@ -224,7 +235,7 @@ impl Nos {
         self.backlog.unacknowledged()
     }
 
-    /// Takes nothing more, publishes what was taken, and stops; after [`NosConfig::drain_max`] in any case. In disk mode
+    /// Takes nothing more, publishes what was taken, and stops; after [`NosSettings::drain_max`] in any case. In disk mode
     /// what is left then is published after the next start.
     pub async fn drain(mut self) {
         self.backlog.stop();

@@ -1,5 +1,6 @@
 //! Token buckets: how much somebody may ask for in a while.
 
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -13,7 +14,8 @@ use tokio::time::Instant;
 const BUCKETS_MAX: usize = 65_536;
 
 /// How much is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rate {
     /// Tokens that come back each second; at least 1.
     pub per_second: u32,

@@ -4,7 +4,7 @@
 //! looks a credential up without waiting. Of a credential or token only the SHA-256 is kept: both are 32 random bytes, so
 //! that nothing can be guessed from the hash.
 
-use crate::config::Registration;
+use crate::settings::Registration;
 use aups_core::{Clock, Marks, NodeId, UnixMillis, item::Source};
 use aups_envelope::{Secret, b64, constant_time_eq, hash};
 use aups_store::{Change, Expect, Store, StoreError};

@@ -2,14 +2,16 @@
 
 pub(crate) mod body;
 mod data;
+mod quota;
 mod registration;
+mod stream;
 
 use crate::{
     accept::Acceptance,
     json::JsonError,
     pipeline::backlog::{Backlog, NotTaken},
     problem::Refusal,
-    rate::{Buckets, NO_ADDRESS, sender_network},
+    rate::{Buckets, NO_ADDRESS},
     sources::Sources,
 };
 use aups_core::{NodeId, Problem};
@@ -22,7 +24,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::time::Instant;
 
 pub(crate) use data::post_data;
 pub(crate) use registration::post_registration;
@@ -38,13 +39,6 @@ pub(crate) struct Southbound {
     pub(crate) backlog: Arc<Backlog>,
     pub(crate) unregistered: Buckets<IpAddr>,
     pub(crate) registered: Option<Buckets<NodeId>>,
-}
-
-impl Southbound {
-    /// Registrations and items of unregistered sources are paid for by the address.
-    fn charge_address(&self, address: IpAddr, tokens: u32) -> Result<(), Refusal> {
-        self.unregistered.take(sender_network(address), tokens, Instant::now()).map_err(over_quota)
-    }
 }
 
 /// Where a request came from.
@@ -112,11 +106,6 @@ fn bad_json(error: &JsonError) -> Problem {
         crate::json::Fault::DuplicateMember(member) => problem.member(member.clone()),
         _ => problem,
     }
-}
-
-fn over_quota(after: Duration) -> Refusal {
-    let detail = "more than this sender may send; come back after as many seconds as Retry-After says, or register";
-    Refusal::later(Problem::new(429, "quota", "over the quota", detail), after)
 }
 
 fn not_taken(why: NotTaken) -> Refusal {

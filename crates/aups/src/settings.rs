@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, bail};
 use aups_core::Filter;
-use aups_nos::NosConfig;
+use aups_nos::Config;
 use clap::ValueEnum;
 use serde::Deserialize;
 use std::{
@@ -78,9 +78,9 @@ pub(crate) struct ServerSettings {
     pub(crate) public_url: Option<String>,
     /// How readers reach the broker, if not by its own address.
     pub(crate) public_mqtt_url: Option<String>,
-    /// Topics, scoring rules, quotas, limits of the NOS. Not in the settings file: they are administered, not set.
+    /// What is in force while nothing was administered. Not in the settings file.
     #[serde(skip)]
-    pub(crate) nos: NosConfig,
+    pub(crate) initial: Config,
 }
 
 impl Default for ServerSettings {
@@ -100,7 +100,7 @@ impl Default for ServerSettings {
             retain: Vec::new(),
             public_url: None,
             public_mqtt_url: None,
-            nos: NosConfig::default(),
+            initial: Config::default(),
         }
     }
 }

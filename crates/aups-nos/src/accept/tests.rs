@@ -1,16 +1,10 @@
 use super::*;
-use crate::{NosConfig, fixture::NOW, json::Document};
-use aups_core::ManualClock;
+use crate::fixture::{NOW, acceptance, accepted};
 use std::collections::BTreeSet;
-
-fn acceptance(salt: u8) -> Acceptance {
-    let NosConfig { topics, scoring, transport, .. } = NosConfig::default();
-    Acceptance::new(topics, scoring, transport, Arc::new(ManualClock::at(NOW)), [salt; 32])
-}
 
 fn topic(acceptance: &Acceptance, json: &str, address: &str) -> String {
     let sender = Sender::Unregistered(address.parse().unwrap());
-    acceptance.accept(Document::read(json.as_bytes()).unwrap().root(), &sender).unwrap().topic.to_string()
+    accepted(acceptance, json, &sender)[0].topic.to_string()
 }
 
 #[test]
@@ -26,9 +20,9 @@ fn an_address_has_a_name_that_stays_and_does_not_tell_it() {
 #[test]
 fn an_entry_comes_back_from_its_json() {
     let acceptance = acceptance(1);
-    let document = Document::read(br#"{"NodeId":"x","value":1.50,"name":"t","a":[1, 2]}"#).unwrap();
-    let entry = acceptance.accept(document.root(), &Sender::Unregistered([192, 0, 2, 1].into())).unwrap();
-    let restored = Entry::restore(entry.json.clone(), &acceptance.topics).unwrap();
+    let json = r#"{"NodeId":"x","value":1.50,"name":"t","a":[1, 2]}"#;
+    let entry = accepted(&acceptance, json, &Sender::Unregistered([192, 0, 2, 1].into())).remove(0);
+    let restored = Entry::restore(entry.json.clone(), &acceptance.config().topics).unwrap();
     assert_eq!(serde_json::to_vec(&restored.item).unwrap(), entry.json);
     assert_eq!((restored.topic, restored.item.id), (entry.topic, entry.item.id));
 }

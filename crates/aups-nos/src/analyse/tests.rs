@@ -8,7 +8,7 @@ fn reading(json: &str) -> Reading {
 
 fn score(json: &str) -> Quality {
     let received_at = UnixMillis::parse_rfc3339(NOON).unwrap();
-    let arrival = Arrival { transport: Transport::Loopback, registered: true, received_at };
+    let arrival = Arrival { transport: Transport::Loopback, registered: true, sealed: None, received_at };
     analyse(&reading(json), arrival, &ScoringRules::default()).1
 }
 
@@ -25,7 +25,7 @@ fn security_follows_from_how_an_item_came() {
         (Transport::Loopback, false, [90, 90, 50, 10]),
         (Transport::Clear, false, [0, 20, 50, 10]),
     ] {
-        let arrival = Arrival { transport, registered, received_at: UnixMillis(0) };
+        let arrival = Arrival { transport, registered, sealed: None, received_at: UnixMillis(0) };
         let (security, _) = analyse(&reading(r#"{"name":"x","value":1}"#), arrival, &ScoringRules::default());
         let scores = [security.confidentiality, security.integrity, security.privacy, security.authentication];
         assert_eq!(scores.map(Score::hundredths), expected, "{transport:?} {registered}");

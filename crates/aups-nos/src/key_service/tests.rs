@@ -1,6 +1,6 @@
 use super::{http::JOSE, *};
 use crate::fixture::{Answer, Enrolled, METEOROLOGISTS, NOW, Rig, post, with_bearer, with_type};
-use crate::{NosConfig, Rate};
+use crate::{NosSettings, Rate};
 use aups_core::{ReaderKind, limits::SKEW_MAX};
 use aups_envelope::{
     SealedMessage,
@@ -274,7 +274,7 @@ async fn rates_hold_by_address_and_by_reader_and_a_stranger_cannot_use_up_a_read
         reader_rate: Rate { per_second: 1, burst: 20 },
         ..KeyServiceLimits::default()
     };
-    let rig = Rig::with(NosConfig { key_service: limits, ..NosConfig::default() }, None).await;
+    let rig = Rig::with(NosSettings { key_service: limits, ..NosSettings::default() }, None).await;
     let alice = rig.readers.enrol("alice", &[]);
     let jws = || request(&rig, &alice, &[]).sign(&alice.signing_key);
     let ask_from = async |address: u8, jws: String| {
@@ -402,7 +402,7 @@ fn guesses() -> usize {
 async fn guesses_are_never_granted() {
     let all = Rate { per_second: 1_000_000, burst: u32::MAX };
     let limits = KeyServiceLimits { address_rate: all, reader_rate: all, topic_rate: all, jtis_max: usize::MAX };
-    let rig = Rig::with(NosConfig { key_service: limits, ..NosConfig::default() }, None).await;
+    let rig = Rig::with(NosSettings { key_service: limits, ..NosSettings::default() }, None).await;
     let alice = rig.readers.enrol("alice", &["meteorologist"]);
     let mallory = rig.readers.enrol("mallory", &["gardener"]);
     let key_id = published_key(&rig).await;
@@ -446,7 +446,7 @@ async fn checks_come_in_their_order() {
         reader_rate: once,
         ..KeyServiceLimits::default()
     };
-    let rig = Rig::with(NosConfig { key_service: limits, ..NosConfig::default() }, None).await;
+    let rig = Rig::with(NosSettings { key_service: limits, ..NosSettings::default() }, None).await;
     let alice = rig.readers.enrol("alice", &["meteorologist"]);
     let key_id = published_key(&rig).await;
     let good = request(&rig, &alice, &[key_id]);

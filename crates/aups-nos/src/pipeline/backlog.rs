@@ -6,8 +6,8 @@
 
 use crate::{
     accept::{Entry, RestoreError},
-    config::BacklogLimits,
-    topic::Topics,
+    config::ConfigInForce,
+    settings::BacklogLimits,
 };
 use aups_store::{IngestQueue, QueueError};
 use bytes::Bytes;
@@ -71,7 +71,7 @@ pub(crate) enum ReadError {
 #[derive(Debug)]
 pub(crate) struct Backlog {
     limits: BacklogLimits,
-    topics: Topics,
+    config: ConfigInForce,
     state: Mutex<State>,
     arrived: Notify,
     room: Notify,
@@ -124,7 +124,7 @@ impl State {
 impl Backlog {
     /// An empty backlog in memory, or, with a queue, what that holds. With a queue, a task puts appends on disk until the
     /// backlog is dropped.
-    pub(crate) fn new(limits: BacklogLimits, topics: Topics, queue: Option<IngestQueue>) -> Arc<Self> {
+    pub(crate) fn new(limits: BacklogLimits, config: ConfigInForce, queue: Option<IngestQueue>) -> Arc<Self> {
         let mut state = State::default();
         let (disk, appends) = match queue {
             None => (None, None),
@@ -138,7 +138,7 @@ impl Backlog {
             }
         };
         let backlog =
-            Arc::new(Self { limits, topics, state: state.into(), arrived: Notify::new(), room: Notify::new(), disk });
+            Arc::new(Self { limits, config, state: state.into(), arrived: Notify::new(), room: Notify::new(), disk });
         if let Some((queue, appends)) = appends {
             tokio::spawn(keep(Arc::downgrade(&backlog), queue, appends));
         }
@@ -245,9 +245,10 @@ impl Backlog {
         let queue = Arc::clone(&disk.queue);
         let read = move || queue.read(next, REFILL_RECORDS_MAX, REFILL_BYTES_MAX);
         let records = tokio::task::spawn_blocking(read).await??;
+        let config = Arc::clone(&self.config.borrow());
         let mut state = self.lock();
         for (position, json) in records {
-            match Entry::restore(json, &self.topics) {
+            match Entry::restore(json, &config.topics) {
                 Ok(entry) => state.push(entry),
                 Err(error) => state.unreadable.push(error),
             }

@@ -1,6 +1,6 @@
 use crate::{
-    NosConfig, Outgoing, Rate,
-    fixture::{METEOROLOGISTS, Mood, NOW, Rig, data, lines, with_bearer},
+    Config, NosSettings, Outgoing, Rate,
+    fixture::{METEOROLOGISTS, Mood, NOW, Rig, Setup, data, lines, quota, with_bearer},
 };
 use aups_core::{ItemId, ManualClock, Session};
 use aups_envelope::SealedMessage;
@@ -14,8 +14,8 @@ use std::{
 };
 use tower::ServiceExt as _;
 
-fn config() -> NosConfig {
-    NosConfig { unregistered_rate: Rate::per_second(1_000_000), ..NosConfig::default() }
+fn config() -> Config {
+    quota(Rate::per_second(1_000_000))
 }
 
 async fn queue(dir: &Path) -> IngestQueue {
@@ -177,9 +177,9 @@ async fn what_was_answered_202_survives_on_disk_and_comes_once_by_id() {
 #[tokio::test]
 async fn more_than_fits_memory_waits_on_disk_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let mut config = config();
-    config.backlog.items_max = 50;
-    let rig = Rig::with(config, Some(queue(dir.path()).await)).await;
+    let mut setup = Setup::from(config());
+    setup.settings.backlog.items_max = 50;
+    let rig = Rig::with(setup, Some(queue(dir.path()).await)).await;
     rig.sink.set(Mood::Away);
     for batch in 0..50 {
         assert_eq!(rig.send(lines(readings(batch * 100, 100))).await.accepted(), 100);
@@ -248,9 +248,8 @@ async fn draining_publishes_what_was_taken_and_takes_nothing_more() {
 
 #[tokio::test]
 async fn draining_gives_up_in_time_when_the_broker_is_away() {
-    let mut config = config();
-    config.drain_max = Duration::from_millis(20);
-    let rig = Rig::with(config, None).await;
+    let settings = NosSettings { drain_max: Duration::from_millis(20), ..NosSettings::default() };
+    let rig = Rig::with(settings, None).await;
     rig.sink.set(Mood::Away);
     rig.data("1").await.accepted();
     rig.nos.drain().await;
@@ -275,8 +274,8 @@ async fn each_start_is_a_new_session_and_the_names_of_addresses_stay() {
     assert_eq!(topics.len(), 1);
 }
 
-fn retaining() -> NosConfig {
-    NosConfig { retain: vec!["unregistered/#".parse().unwrap()], ..config() }
+fn retaining() -> Config {
+    Config { retain: vec!["unregistered/#".parse().unwrap()], ..config() }
 }
 
 const GARDENERS: &str = r#"permit(principal, action == Action::"receive", resource in Topic::"unregistered")
@@ -401,7 +400,7 @@ async fn a_policy_has_members_left_out_and_others_told() {
 
 #[tokio::test]
 async fn labels_and_tags_of_a_source_decide_until_they_change_and_nobody_can_say_without_it() {
-    let config = NosConfig { retain: vec!["data/#".parse().unwrap()], ..config() };
+    let config = Config { retain: vec!["data/#".parse().unwrap()], ..config() };
     let rig = Rig::with(config, None).await;
     rig.put_in_force(
         r#"permit(principal, action == Action::"receive", resource in Topic::"data")

@@ -1,6 +1,7 @@
 use crate::{
-    BacklogLimits, NosConfig, Rate, Registration,
-    fixture::{Answer, Mood, Rig, data, from, lines, post, with_bearer, with_type},
+    BacklogLimits, Config, NosSettings, Rate, Registration,
+    config::Quotas,
+    fixture::{Answer, Mood, Rig, Setup, data, from, lines, post, quota, with_bearer, with_type},
     normalise::NAMELESS,
 };
 use aups_envelope::b64;
@@ -126,7 +127,7 @@ async fn a_batch_is_taken_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn a_stream_is_taken_until_the_first_bad_line() {
-    let rig = Rig::with(NosConfig { unregistered_rate: Rate::per_second(1_000), ..NosConfig::default() }, None).await;
+    let rig = Rig::with(quota(Rate::per_second(1_000)), None).await;
     let good = "1\n\r\n {\"value\":2} \n[3,4]\n";
     let bad = format!("{good}{{\"value\":}}\n6\n");
     for size in [1, 2, 3, 7, 1_000] {
@@ -241,7 +242,7 @@ async fn a_credential_is_right_or_refused() {
 
 #[tokio::test]
 async fn unregistered_senders_have_a_quota_per_address() {
-    let config = NosConfig { unregistered_rate: Rate { per_second: 1, burst: 100 }, ..NosConfig::default() };
+    let config = quota(Rate { per_second: 1, burst: 100 });
     let rig = Rig::with(config, None).await;
     let credential = rig.register("s1").await;
     // A token or two may come back while this runs.
@@ -263,8 +264,8 @@ async fn unregistered_senders_have_a_quota_per_address() {
 
 #[tokio::test]
 async fn a_batch_beyond_the_quota_is_taken_once_and_paid_off() {
-    assert_eq!(NosConfig::default().unregistered_rate, Rate { per_second: 100, burst: 100 });
-    let config = NosConfig { unregistered_rate: Rate { per_second: 1, burst: 100 }, ..NosConfig::default() };
+    assert_eq!(Quotas::default().unregistered, Rate { per_second: 100, burst: 100 });
+    let config = quota(Rate { per_second: 1, burst: 100 });
     let rig = Rig::with(config, None).await;
     assert_eq!(rig.data(format!("[{}]", vec!["1"; 1_000].join(","))).await.accepted(), 1_000);
     let answer = rig.data("1").await;
@@ -280,7 +281,8 @@ async fn a_batch_beyond_the_quota_is_taken_once_and_paid_off() {
 
 #[tokio::test]
 async fn a_registered_source_may_have_a_quota() {
-    let config = NosConfig { registered_rate: Some(Rate { per_second: 1, burst: 2 }), ..NosConfig::default() };
+    let quotas = Quotas { registered: Some(Rate { per_second: 1, burst: 2 }), ..Quotas::default() };
+    let config = Config { quotas, ..Config::default() };
     let rig = Rig::with(config, None).await;
     let (one, other) = (rig.register("s1").await, rig.register("s2").await);
     let batch = format!("[{}]", vec!["1"; 200].join(","));
@@ -289,9 +291,9 @@ async fn a_registered_source_may_have_a_quota() {
     assert_eq!(rig.send(with_bearer(data("1"), &other)).await.accepted(), 1);
 }
 
-fn small_backlog(wait_max: Duration) -> NosConfig {
+fn small_backlog(wait_max: Duration) -> Setup {
     let backlog = BacklogLimits { items_max: 10, wait_max, ..BacklogLimits::default() };
-    NosConfig { backlog, unregistered_rate: Rate::per_second(100_000), ..NosConfig::default() }
+    Setup { settings: NosSettings { backlog, ..NosSettings::default() }, config: quota(Rate::per_second(100_000)) }
 }
 
 /// Sends until there is no room, and gives what was taken and the refusal.
@@ -368,7 +370,7 @@ async fn a_registration_that_is_not_right_names_the_member() {
 
 #[tokio::test]
 async fn a_claim_token_is_asked_for_where_registration_is_not_open() {
-    let rig = Rig::with(NosConfig { registration: Registration::Token, ..NosConfig::default() }, None).await;
+    let rig = Rig::with(NosSettings { registration: Registration::Token, ..NosSettings::default() }, None).await;
     let registration =
         || post("/registration", r#"{"NodeId":"s1","NodeType":"sensor","CommunicationMode":"discrete"}"#);
     let token = rig.nos.sources().invite().await.unwrap();

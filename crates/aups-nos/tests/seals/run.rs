@@ -5,7 +5,9 @@ use aups_core::{Clock, KeyId, ManualClock, Sub, Topic, UnixMillis, limits::SKEW_
 use aups_envelope::{SealedMessage, Secret, SigningKey, sha256};
 use aups_ktm::{KeysTopicsManager as _, Ktm, KtmSettings, custody::Keyring};
 use aups_nos::{
-    Nos, NosConfig, NosParts, Outgoing, Rate, Reader, Readers, Receipt, Sink, SinkError, key_request_queue,
+    Config, Nos, NosParts, NosSettings, Outgoing, Rate, Reader, Readers, Receipt, Sink, SinkError,
+    config::{Quotas, fixed},
+    key_request_queue,
 };
 use aups_policy::{Pdp, PolicySet, Residuals};
 use aups_store::{InMemory, Store};
@@ -274,7 +276,8 @@ async fn live(world: &World, of: u8, clock: Arc<ManualClock>, numbers: &mut Test
         taken: AtomicU64::new(0),
         moved: Notify::new(),
     });
-    let config = NosConfig { unregistered_rate: Rate::per_second(u32::MAX), ..NosConfig::default() };
+    let quotas = Quotas { unregistered: Rate::per_second(u32::MAX), ..Quotas::default() };
+    let config = fixed(Config { quotas, ..Config::default() }).map_err(|_| "the configuration is not valid")?;
     let nos = Nos::start(NosParts {
         id: format!("nos-{of}").parse()?,
         realm_key: world.ktm.realm().public(),
@@ -290,6 +293,7 @@ async fn live(world: &World, of: u8, clock: Arc<ManualClock>, numbers: &mut Test
         queue: None,
         clock,
         config,
+        settings: NosSettings::default(),
     })
     .await?;
     let items = 1 + below(numbers, LIFE_ITEMS_MAX);

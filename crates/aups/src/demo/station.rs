@@ -9,7 +9,7 @@ use crate::{
 };
 use aups_client::{Reader, ReaderOptions, enrol};
 use aups_envelope::kem::Kem;
-use aups_nos::{NosConfig, topic::Topics};
+use aups_nos::{Config, config::TopicTemplates};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -61,11 +61,10 @@ struct Key {
 impl Station {
     /// Starts every role and applies the policies.
     pub(super) async fn open() -> Result<Self, Failure> {
-        let topics =
-            Topics::new("greensboro/{nodeId}/{name}", "unregistered/{nodeId}/{name}").map_err(anyhow::Error::from)?;
+        let topics = TopicTemplates { registered: "greensboro/{nodeId}/{name}".into(), ..TopicTemplates::default() };
         let settings = ServerSettings {
             durability: Durability::Memory,
-            nos: NosConfig { topics, ..NosConfig::default() },
+            initial: Config { topics, ..Config::default() },
             ..ServerSettings::default()
         };
         Ok(Self(Instance::open(settings, POLICIES.to_owned()).await?))

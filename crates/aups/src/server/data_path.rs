@@ -14,7 +14,7 @@ use aups_core::{Clock, NosId};
 use aups_envelope::{SigningKey, VerifyingKey};
 use aups_ktm::KeysTopicsManager;
 use aups_nos::{
-    KeyRequests, Nos, NosConfig, NosParts, Sink, Transport, key_request_queue,
+    Config, ConfigInForce, KeyRequests, Nos, NosParts, NosSettings, Sink, Transport, config, key_request_queue,
     publish::{BrokerUrl, RemoteBroker},
 };
 use aups_policy::{Pdp, Residuals};
@@ -63,7 +63,8 @@ impl DataPath {
             store: Arc::clone(&process.store),
             queue: open_queue(settings).await?,
             clock,
-            config: nos_config(settings),
+            config: config_in_force(settings)?,
+            settings: nos_settings(settings),
             ledger: Some(Arc::new(KeyAudit::new(Arc::clone(&process.audit)))),
             key_requests,
         });
@@ -140,15 +141,22 @@ async fn open_queue(settings: &ServerSettings) -> anyhow::Result<Option<IngestQu
     }
 }
 
-fn nos_config(settings: &ServerSettings) -> NosConfig {
-    NosConfig {
+fn config_in_force(settings: &ServerSettings) -> anyhow::Result<ConfigInForce> {
+    let config = Config { retain: settings.retain.clone(), ..settings.initial.clone() };
+    config::fixed(config).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the configuration is not valid: {}", errors.join("; "))
+    })
+}
+
+fn nos_settings(settings: &ServerSettings) -> NosSettings {
+    NosSettings {
         registration: match settings.registration() {
             Registration::Open => aups_nos::Registration::Open,
             Registration::Token => aups_nos::Registration::Token,
         },
-        retain: settings.retain.clone(),
         transport: if settings.http.ip().is_loopback() { Transport::Loopback } else { Transport::Clear },
-        ..settings.nos.clone()
+        ..NosSettings::default()
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    KeyServiceLimits, NosConfig, Rate,
+    KeyServiceLimits, NosSettings, Rate,
     fixture::{Enrolled, METEOROLOGISTS, NOW, Rig},
     key_service::tests::request,
 };
@@ -100,7 +100,7 @@ async fn a_refusal_names_the_request_and_a_repetition_is_met_with_silence() {
 #[tokio::test]
 async fn whoever_floods_a_readers_topic_takes_nothing_from_its_other_way_nor_from_others() {
     let limits = KeyServiceLimits { topic_rate: Rate { per_second: 1, burst: 3 }, ..KeyServiceLimits::default() };
-    let rig = Rig::with(NosConfig { key_service: limits, ..NosConfig::default() }, None).await;
+    let rig = Rig::with(NosSettings { key_service: limits, ..NosSettings::default() }, None).await;
     let (alice, bob) = (rig.readers.enrol("alice", &[]), rig.readers.enrol("bob", &[]));
     for _ in 0..50 {
         rig.key_requests.offer("aups/kr/alice", "junk".into());

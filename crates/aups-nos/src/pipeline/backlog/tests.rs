@@ -1,5 +1,5 @@
 use super::*;
-use crate::{NosConfig, fixture::entry};
+use crate::{Config, config::fixed, fixture::entry};
 use std::time::Duration;
 
 fn limits(items_max: usize) -> BacklogLimits {
@@ -7,7 +7,7 @@ fn limits(items_max: usize) -> BacklogLimits {
 }
 
 fn in_memory(limits: BacklogLimits) -> Arc<Backlog> {
-    Backlog::new(limits, NosConfig::default().topics, None)
+    Backlog::new(limits, fixed(Config::default()).unwrap(), None)
 }
 
 fn entries(values: std::ops::Range<u32>) -> Vec<Entry> {
@@ -81,7 +81,7 @@ async fn stopping_refuses_what_comes_and_gives_what_is_there() {
 async fn what_does_not_fit_the_window_is_read_from_disk_and_the_window_catches_up() {
     let dir = tempfile::tempdir().unwrap();
     let queue = IngestQueue::open(dir.path(), aups_store::QueueLimits::default()).await.unwrap();
-    let backlog = Backlog::new(limits(10), NosConfig::default().topics, Some(queue));
+    let backlog = Backlog::new(limits(10), fixed(Config::default()).unwrap(), Some(queue));
     let mut expected = 0;
     for round in 0..20 {
         let start = round * 50;

@@ -25,7 +25,7 @@ use aups_envelope::{
     kem::Kem,
     random,
 };
-use aups_nos::{NosConfig, topic::Topics};
+use aups_nos::{Config, config::TopicTemplates};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -45,11 +45,11 @@ impl Stage {
     /// Starts the instance, with a policy for each topic and a group for each scope.
     pub(super) async fn open(plan: &Plan) -> Result<Self, Failure> {
         let realm = format!("bench-{:08x}", u32::from_be_bytes(random()));
-        let topics = Topics::new(&format!("{realm}/{{nodeId}}/{{name}}"), "unregistered/{nodeId}/{name}")
-            .map_err(anyhow::Error::from)?;
+        let registered = format!("{realm}/{{nodeId}}/{{name}}");
+        let topics = TopicTemplates { registered, ..TopicTemplates::default() };
         let settings = ServerSettings {
             broker: plan.broker.clone(),
-            nos: NosConfig { topics, ..NosConfig::default() },
+            initial: Config { topics, ..Config::default() },
             ..ServerSettings::default()
         };
         let instance = Instance::open(settings, policies(&realm, plan.topics, plan.scopes)).await?;
