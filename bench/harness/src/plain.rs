@@ -7,7 +7,7 @@ use aups_core::{Item, ItemId, Source, UnixMillis, topic::TopicTemplate};
 use aups_nos::{
     analyse::{Arrival, ScoringRules, analyse},
     json::Document,
-    normalise::{SCHEMA, normalise},
+    normalise::normalise,
     settings::{BacklogLimits, Transport},
 };
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
@@ -80,7 +80,7 @@ fn item(body: &[u8], rules: &ScoringRules) -> anyhow::Result<Item> {
         communication_mode: "discrete".into(),
         registered: true,
     };
-    let (id, schema) = (ItemId(Uuid::now_v7()), SCHEMA.into());
+    let (id, schema) = (ItemId(Uuid::now_v7()), normalised.schema.as_str().into());
     Ok(Item { id, source, schema, received_at, data: normalised.reading, security, quality })
 }
 

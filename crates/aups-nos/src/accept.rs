@@ -4,7 +4,7 @@ use crate::{
     analyse::{Arrival, analyse},
     config::{ActiveConfig, ConfigInForce},
     json::Value,
-    normalise::{MappingError, SCHEMA, normalise},
+    normalise::{MappingError, Schema, normalise},
     settings::Transport,
     sources::SourceRecord,
     topic::Topics,
@@ -142,12 +142,23 @@ impl Acceptance {
         let arrival = Arrival { transport: self.transport, registered, sealed, received_at };
         let (security, quality) = analyse(&normalised.reading, arrival, &config.config.scores);
         let id = self.ids.next(received_at);
-        let item = Item { id, source, schema: SCHEMA.into(), received_at, data: normalised.reading, security, quality };
+        let item = Item {
+            id,
+            source,
+            schema: normalised.schema.as_str().into(),
+            received_at,
+            data: normalised.reading,
+            security,
+            quality,
+        };
         let topic = config.topics.of(&item).map_err(|_| AcceptError::TopicTooLong)?;
         // Writing texts and numbers to memory does not fail; a value that did would be one that cannot be sent on.
         let json = serde_json::to_vec(&item).map_err(|_| AcceptError::ItemTooLong)?;
         if json.len() > ITEM_BYTES_MAX {
             return Err(AcceptError::ItemTooLong);
+        }
+        if normalised.schema == Schema::Raw {
+            metrics::counter!("aups_items_raw_total").increment(1);
         }
         entries.push(Entry { item, topic, json: json.into(), taken });
         Ok(())

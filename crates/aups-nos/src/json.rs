@@ -102,9 +102,19 @@ impl<'a> Value<'a> {
         self.0.to_owned()
     }
 
+    /// Whether this is an array.
+    pub fn is_array(self) -> bool {
+        self.text().starts_with('[')
+    }
+
+    /// Whether this is `null`.
+    pub fn is_null(self) -> bool {
+        self.text() == "null"
+    }
+
     /// The elements, if this is an array.
     pub fn elements(self) -> Option<Vec<Value<'a>>> {
-        if self.text().starts_with('[') {
+        if self.is_array() {
             serde_json::from_str::<Vec<&RawValue>>(self.text()).ok().map(|all| all.into_iter().map(Value).collect())
         } else {
             None

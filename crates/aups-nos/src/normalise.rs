@@ -1,8 +1,9 @@
-//! From what a source sent to a reading: the default mapping.
+//! Whatever a source sends becomes readings in one normal form.
 //!
-//! An object with `value`, and optionally `name`, `unit` and `time`, is a reading; its further members are kept. Any other
-//! JSON value becomes the `value` of a reading named `value`. Of an unregistered source, a `NodeId` member says what it
-//! calls itself and is taken out.
+//! The built-in mapping `default`: an object with `value` is a reading; `name`, `unit` and `time` are what they are called,
+//! further members are kept. A number, a text or a boolean is the `value` of a reading named `value`. What fits nothing is
+//! `raw`: the whole of it is the `value` of a reading named `value`, so that nothing is lost. Of an unregistered source, a
+//! `NodeId` member says what it calls itself and is taken out.
 
 use crate::json::Value;
 use aups_core::{UnixMillis, item::Reading};
@@ -10,18 +11,37 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use thiserror::Error;
 
-/// The name of this mapping, an item's `schema`.
-pub const SCHEMA: &str = "default";
 /// The name of a reading that came without one.
 pub const NAMELESS: &str = "value";
 /// Longest name that a source may give itself, in characters; the same at a registration.
 pub const TEXT_CHARS_MAX: usize = 64;
 
-/// A reading, and what its source calls itself.
+/// The normalisation that applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// The built-in mapping.
+    Default,
+    /// None: the value is kept as it came.
+    Raw,
+}
+
+impl Schema {
+    /// An item's `schema`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// A reading, how it was made, and what its source calls itself.
 #[derive(Debug)]
 pub struct Normalised {
     /// The reading.
     pub reading: Reading,
+    /// The normalisation that applied.
+    pub schema: Schema,
     /// The `NodeId` member, if the source is unregistered and sent one.
     pub node_id: Option<Box<str>>,
 }
@@ -41,16 +61,17 @@ pub struct MappingError<'a> {
 /// Maps one value. `registered` says whether its source is.
 pub fn normalise(value: Value<'_>, registered: bool) -> Result<Normalised, MappingError<'_>> {
     let Some(mut members) = value.members() else {
-        return Ok(Normalised { reading: nameless(value.to_raw()), node_id: None });
+        let schema = if value.is_array() || value.is_null() { Schema::Raw } else { Schema::Default };
+        return Ok(Normalised { reading: nameless(value.to_raw()), schema, node_id: None });
     };
     let node_id = if registered { None } else { take_node_id(&mut members)? };
     let measured = members.iter().find(|(name, _)| name == "value").map(|(_, value)| *value);
-    let reading = match (measured, &node_id) {
-        (Some(measured), _) => reading(measured, members)?,
-        (None, None) => nameless(value.to_raw()),
-        (None, Some(_)) => nameless(object(&members)),
+    let (reading, schema) = match (measured, &node_id) {
+        (Some(measured), _) => (reading(measured, members)?, Schema::Default),
+        (None, None) => (nameless(value.to_raw()), Schema::Raw),
+        (None, Some(_)) => (nameless(object(&members)), Schema::Raw),
     };
-    Ok(Normalised { reading, node_id })
+    Ok(Normalised { reading, schema, node_id })
 }
 
 type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;

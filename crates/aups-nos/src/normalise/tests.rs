@@ -24,11 +24,27 @@ fn an_object_with_value_is_a_reading_and_keeps_its_further_members() {
     assert_eq!(mapped(r#"{"\u0076alue":[1, 2],"name":""}"#, true).0, r#"{"name":"","value":[1, 2]}"#);
 }
 
+fn schema(json: &str, registered: bool) -> &'static str {
+    normalise(Document::read(json.as_bytes()).unwrap().root(), registered).unwrap().schema.as_str()
+}
+
 #[test]
-fn any_other_value_is_the_value_of_a_nameless_reading() {
-    for json in ["1", "-2.50", "\"warm\"", "null", "true", "[1]", "{}", r#"{"name":"t","unit":"Cel"}"#] {
+fn a_scalar_is_the_value_of_a_nameless_reading_and_what_fits_nothing_is_kept_raw() {
+    for (json, expected) in [
+        ("1", "default"),
+        ("-2.50", "default"),
+        ("\"warm\"", "default"),
+        ("true", "default"),
+        ("null", "raw"),
+        ("[1]", "raw"),
+        ("{}", "raw"),
+        (r#"{"name":"t","unit":"Cel"}"#, "raw"),
+    ] {
         assert_eq!(mapped(json, true), (format!(r#"{{"name":"value","value":{json}}}"#), None));
+        assert_eq!((schema(json, true), schema(json, false)), (expected, expected), "{json}");
     }
+    assert_eq!(schema(r#"{"value":null}"#, true), "default");
+    assert_eq!(schema(r#"{"NodeId":"x","a":1}"#, false), "raw");
 }
 
 #[test]

@@ -243,7 +243,7 @@ impl WrittenItem {
                 communication_mode: source.communication_mode.unwrap_or_else(|| "discrete".into()),
                 registered: source.registered.unwrap_or(true),
             },
-            schema: self.schema.unwrap_or_else(|| aups_nos::normalise::SCHEMA.into()),
+            schema: self.schema.unwrap_or_else(|| aups_nos::normalise::Schema::Default.as_str().into()),
             received_at: UnixMillis(0),
             data: Reading {
                 name: self.name.unwrap_or_else(|| from_the_end(0).into()),
