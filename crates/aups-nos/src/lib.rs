@@ -82,6 +82,6 @@ pub use nos::{Nos, NosParts, StartError};
 pub use problem::{PROBLEM_JSON, problem_response, retry_after};
 pub use publish::{Outgoing, Receipt, Sink, SinkError};
 pub use rate::{Buckets, Rate, sender_network};
-pub use settings::{BacklogLimits, KeyServiceLimits, NosSettings, Registration, Transport};
+pub use settings::{BacklogLimits, Durability, KeyServiceLimits, NosSettings, Registration, Transport};
 pub use sources::Sources;
 pub use usage::{UNREGISTERED_USES_MAX, USES_MAX, Usage, UsageError};

@@ -61,7 +61,7 @@ pub struct NosParts {
     pub sink: Arc<dyn Sink>,
     /// Keeps registrations of sources.
     pub store: Arc<dyn Store>,
-    /// Keeps what was taken until it is published; `None` keeps it in memory only.
+    /// Keeps what was taken until it is published, as far as [`NosSettings::durability`] says; `None` keeps nothing.
     pub queue: Option<IngestQueue>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
@@ -155,7 +155,7 @@ impl Nos {
             Arc::clone(&sources),
             settings.scopes_per_level_max,
         );
-        let backlog = Backlog::new(settings.backlog, config.clone(), queue);
+        let backlog = Backlog::new(settings.backlog, config.clone(), queue, settings.durability);
         let active = Arc::clone(&config.borrow());
         let retained = Retained::new(active.config.retain.clone());
         let changes = Changes::new(policies.clone(), &*ktm, &sources);

@@ -13,6 +13,8 @@ pub struct NosSettings {
     pub registration: Registration,
     /// Most registered sources.
     pub sources_max: usize,
+    /// What outlives the process, where there is an ingest queue.
+    pub durability: Durability,
     /// The backlog: what was taken and is not yet published and acknowledged.
     pub backlog: BacklogLimits,
     /// Most scopes per first topic level; what would need one more is withheld.
@@ -31,6 +33,7 @@ impl Default for NosSettings {
             transport: Transport::Loopback,
             registration: Registration::Open,
             sources_max: 1_000_000,
+            durability: Durability::Disk,
             backlog: BacklogLimits::default(),
             scopes_per_level_max: 10_000,
             counters_max: 1_000_000,
@@ -58,6 +61,16 @@ pub enum Registration {
     Open,
     /// Who brings a one-time claim token ([`Sources::invite`](crate::Sources::invite)).
     Token,
+}
+
+/// What of that which was taken outlives the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Items are on disk before they are answered with 202.
+    Disk,
+    /// Items are in memory only. What they leave behind, such as the sequence numbers of sources that seal, survives a
+    /// kill, but not always the end of the machine.
+    Memory,
 }
 
 /// How much may wait between 202 and the broker's acknowledgement.

@@ -72,6 +72,8 @@ pub enum OpenError {
 pub(crate) struct Layout<const N: usize> {
     /// Name and version of the format.
     pub format: &'static str,
+    /// Older formats that lack nothing but keyspaces: what they hold is read as it is, and marked as the newer format.
+    pub upgraded: &'static [&'static str],
     /// The keyspaces, in the order of [`Tables::keyspaces`].
     pub keyspaces: [&'static str; N],
     /// Bytes of recent writes kept in memory per keyspace before they become a table.
@@ -107,7 +109,7 @@ impl<const N: usize> Disk<N> {
         let failed = |source| OpenError::Io { path: path.to_owned(), source };
         create_private_dir(path).map_err(failed)?;
         let lock = lock(path)?;
-        check_format(path, layout.format)?;
+        check_format(path, layout.format, layout.upgraded)?;
         let tables = open_tables(path, layout)?;
         Ok(Self { path: path.to_owned(), layout, tables: RwLock::new(Some(tables)), _lock: lock })
     }
@@ -175,12 +177,16 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     Err(OpenError::Locked { path: path.to_owned() })
 }
 
-/// Refuses what another version wrote; marks an empty directory as ours.
-fn check_format(path: &Path, format: &'static str) -> Result<(), OpenError> {
+/// Refuses what another version wrote, but for formats that can be upgraded; marks an empty directory as ours.
+fn check_format(path: &Path, format: &'static str, upgraded: &[&str]) -> Result<(), OpenError> {
     let failed = |source| OpenError::Io { path: path.to_owned(), source };
     let refused = |found: String| OpenError::Format { path: path.to_owned(), found, expected: format };
     match fs::read_to_string(path.join(FORMAT_FILE)) {
         Ok(text) if text.trim_end() == format => Ok(()),
+        Ok(text) if upgraded.contains(&text.trim_end()) => {
+            tracing::info!(path = %path.display(), from = text.trim_end(), to = format, "the directory is upgraded");
+            write_format(path, format).map_err(failed)
+        }
         Ok(text) => Err(refused(format!("the format {:?}", text.trim_end()))),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(refused("an unreadable format".to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -13,8 +13,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-const LAYOUT: Layout<2> =
-    Layout { format: "aups-store 1", keyspaces: ["items", "meta"], memtable_bytes: 2 << 20, cache_bytes: 2 << 20 };
+const LAYOUT: Layout<2> = Layout {
+    format: "aups-store 1",
+    upgraded: &[],
+    keyspaces: ["items", "meta"],
+    memtable_bytes: 2 << 20,
+    cache_bytes: 2 << 20,
+};
 /// In the keyspace `meta`: the revision of the newest transaction, 8 bytes, big-endian.
 const REVISION: &str = "revision";
 

@@ -5,10 +5,17 @@
 //! An acknowledgement is a mark in memory that the same thread writes with the next commit, so that after a crash some
 //! records are read again, and none is lost.
 //!
-//! On disk (format `aups-queue 1`), three keyspaces of one fjall database; integers are big-endian:
+//! Beside the records it keeps [`Mark`]s: what must be known after a crash of the records that were taken, though they are
+//! long published. A mark is written in one commit with the records it came with, and only rises: of two values of a key the
+//! greater one (byte by byte) stays, in whatever order they come.
+//!
+//! On disk (format `aups-queue 2`), keyspaces of one fjall database; integers are big-endian:
 //! - `chunks`: position of the first record (8 bytes) → the records of one commit, each as length (4 bytes) and bytes;
 //! - `index`: position of the first record → position after the last one (8), bytes of all chunks ever before this one (8);
-//! - `meta`: `mark` → the position before which nothing is needed (8), position of the first record of the first chunk (8).
+//! - `meta`: `mark` → the position before which nothing is needed (8), position of the first record of the first chunk (8);
+//! - `marks`: the marks.
+//!
+//! Format 1 had no marks; it is upgraded when it is opened.
 //!
 //! The space of acknowledged chunks is reclaimed by fjall: the directory holds at most about 200 MB more (journals) than
 //! [`IngestQueue::bytes`].
@@ -16,9 +23,14 @@
 //! Metrics: `aups_queue_records_total` (appended), `aups_queue_commits_total`, `aups_queue_errors_total` (failed writes),
 //! `aups_queue_bytes` (gauge).
 
+mod marks;
+
+pub use marks::{MARK_BYTES_MAX, MARKS_BYTES_MAX, Mark};
+
 use crate::disk::{Disk, Layout, OpenError, Tables, blocking};
 use bytes::{Buf as _, Bytes};
 use fjall::PersistMode;
+use marks::{MarkChange, MarkChanges};
 use std::{
     ops::Range,
     path::PathBuf,
@@ -48,9 +60,11 @@ const RECLAIMED_CHUNKS_MAX: usize = 1_024;
 /// How long the queue refuses at once after the disk failed, before it tries again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-const LAYOUT: Layout<3> = Layout {
-    format: "aups-queue 1",
-    keyspaces: ["chunks", "index", "meta"],
+const KEYSPACES: usize = 4;
+const LAYOUT: Layout<KEYSPACES> = Layout {
+    format: "aups-queue 2",
+    upgraded: &["aups-queue 1"],
+    keyspaces: ["chunks", "index", "meta", "marks"],
     memtable_bytes: 4 << 20,
     cache_bytes: 1 << 20,
 };
@@ -76,8 +90,8 @@ pub enum QueueError {
     /// Records come faster than they are published, for long. The source tries again later.
     #[error("the queue holds as much as it may")]
     Full,
-    /// The caller's fault: more than [`APPEND_BYTES_MAX`] at once.
-    #[error("an append has at most {APPEND_BYTES_MAX} bytes")]
+    /// The caller's fault: more than [`APPEND_BYTES_MAX`] at once, or a mark of more than [`MARK_BYTES_MAX`].
+    #[error("an append has at most {APPEND_BYTES_MAX} bytes, and a mark {MARK_BYTES_MAX}")]
     TooLarge,
     /// The disk failed or is full. Whether the records were kept is unknown: the source sends them again, and one may come
     /// twice. The queue tries the disk again by itself.
@@ -137,6 +151,7 @@ impl IngestQueue {
             first_chunk: AtomicU64::new(extent.first_chunk),
             bytes_stored: AtomicU64::new(extent.bytes()),
             bytes_waiting: AtomicU64::new(0),
+            marks_bytes: AtomicU64::new(extent.marks_bytes),
             reclaim_requested: AtomicBool::new(false),
         });
         let (requests, waiting) = mpsc::channel(APPENDS_WAITING_MAX);
@@ -146,20 +161,55 @@ impl IngestQueue {
         Ok(Self { shared, requests: Some(requests), writer: Some(writer) })
     }
 
-    /// Keeps records, all or none; answers with their positions once they are on disk.
+    /// Keeps records with the marks that belong to them, all or nothing; answers with the positions of the records once
+    /// they are on disk.
     ///
-    /// If the future is dropped, the records may or may not be kept.
-    pub async fn append(&self, records: Vec<Bytes>) -> Result<Range<u64>, QueueError> {
+    /// If the future is dropped, they may or may not be kept.
+    pub async fn append(&self, records: Vec<Bytes>, marks: Vec<Mark>) -> Result<Range<u64>, QueueError> {
+        let sync = !records.is_empty() || !marks.is_empty();
+        self.request(records, MarkChange::raise(marks)?, sync).await
+    }
+
+    /// Keeps marks that belong to no record here. They survive the end of the process, but not always that of the machine:
+    /// no `fdatasync` is waited for.
+    pub async fn mark(&self, marks: Vec<Mark>) -> Result<(), QueueError> {
+        self.request(Vec::new(), MarkChange::raise(marks)?, false).await.map(|_| ())
+    }
+
+    /// Forgets the marks of these keys. After a crash of the machine some may be there again.
+    pub async fn remove_marks(&self, keys: Vec<Bytes>) -> Result<(), QueueError> {
+        let removals = keys.into_iter().map(MarkChange::Remove).collect();
+        self.request(Vec::new(), removals, false).await.map(|_| ())
+    }
+
+    async fn request(&self, records: Vec<Bytes>, marks: Vec<MarkChange>, sync: bool) -> Result<Range<u64>, QueueError> {
         let bytes = stored_bytes(&records);
         if bytes > APPEND_BYTES_MAX {
             return Err(QueueError::TooLarge);
         }
+        let marks_bytes = marks.iter().map(MarkChange::bytes).sum::<usize>() as u64;
+        if marks_bytes > 0 && self.shared.marks_bytes.load(Ordering::Acquire) + marks_bytes > MARKS_BYTES_MAX {
+            return Err(QueueError::Full);
+        }
         let room = Room::reserve(&self.shared, bytes)?;
         let (answer, answered) = oneshot::channel();
-        let append = Append { records, room, answer };
+        let append = Append { records, marks, sync, room, answer };
         let requests = self.requests.as_ref().ok_or(QueueError::Closed)?;
         requests.send(Request::Append(append)).await.map_err(|_| QueueError::Closed)?;
         answered.await.map_err(|_| QueueError::Closed)?
+    }
+
+    /// Whether an append of so many records and bytes would find room now. Costs some atomic reads.
+    pub fn has_room(&self, records: usize, bytes: usize) -> bool {
+        let bytes = bytes.saturating_add(records.saturating_mul(RECORD_OVERHEAD_BYTES)) as u64;
+        self.bytes().saturating_add(bytes) <= self.shared.limits.bytes_max
+    }
+
+    /// The marks whose keys begin with a prefix, in the order of their keys. Takes about 1 s for a million.
+    pub async fn marks(&self, prefix: &str) -> Result<Vec<Mark>, QueueError> {
+        let (shared, prefix) = (Arc::clone(&self.shared), prefix.to_owned());
+        let read = blocking(move || shared.disk.read(|tables| marks::read(tables, prefix.as_bytes()))).await;
+        read.map_err(|error| QueueError::Io(Arc::new(error)))
     }
 
     /// Records from a position on, in order, until one of the limits is reached; at least one if there is any. Positions
@@ -232,7 +282,7 @@ impl Drop for IngestQueue {
 
 #[derive(Debug)]
 struct Shared {
-    disk: Disk<3>,
+    disk: Disk<KEYSPACES>,
     limits: QueueLimits,
     /// The position after the last record on disk.
     end: AtomicU64,
@@ -241,6 +291,8 @@ struct Shared {
     first_chunk: AtomicU64,
     bytes_stored: AtomicU64,
     bytes_waiting: AtomicU64,
+    /// Bytes of all marks on disk.
+    marks_bytes: AtomicU64,
     reclaim_requested: AtomicBool,
 }
 
@@ -282,6 +334,9 @@ enum Request {
 #[derive(Debug)]
 struct Append {
     records: Vec<Bytes>,
+    marks: Vec<MarkChange>,
+    /// Whether it is to be on disk before it is answered.
+    sync: bool,
     room: Room,
     answer: oneshot::Sender<Result<Range<u64>, QueueError>>,
 }
@@ -300,6 +355,8 @@ struct Extent {
     bytes_reclaimed: u64,
     /// Bytes of all chunks ever.
     bytes_appended: u64,
+    /// Bytes of all marks.
+    marks_bytes: u64,
 }
 
 impl Extent {
@@ -311,8 +368,9 @@ impl Extent {
         self.first_chunk < self.end && self.first_chunk_end <= acknowledged
     }
 
-    fn read(tables: &Tables<3>) -> fjall::Result<Self> {
-        let [chunks, index, meta] = &tables.keyspaces;
+    fn read(tables: &Tables<KEYSPACES>) -> fjall::Result<Self> {
+        let [chunks, index, meta, _] = &tables.keyspaces;
+        let marks_bytes = marks::stored_bytes(tables)?;
         let (acknowledged, first_chunk) = two_numbers(meta.get(MARK)?.as_deref().unwrap_or_default());
         let mut entries = index.range(first_chunk.to_be_bytes()..);
         let Some(first) = entries.next().map(fjall::Guard::value).transpose()? else {
@@ -324,6 +382,7 @@ impl Extent {
                 end: empty,
                 bytes_reclaimed: 0,
                 bytes_appended: 0,
+                marks_bytes,
             });
         };
         let (first_chunk_end, bytes_reclaimed) = two_numbers(&first);
@@ -336,7 +395,7 @@ impl Extent {
             None => (first_chunk_end, bytes_reclaimed, 0),
         };
         let bytes_appended = bytes_before.saturating_add(last_bytes);
-        Ok(Self { acknowledged, first_chunk, first_chunk_end, end, bytes_reclaimed, bytes_appended })
+        Ok(Self { acknowledged, first_chunk, first_chunk_end, end, bytes_reclaimed, bytes_appended, marks_bytes })
     }
 }
 
@@ -488,6 +547,9 @@ impl Writer {
         extent.acknowledged = self.shared.acknowledged.load(Ordering::Acquire);
         let reclaimed = self.reclaim(&mut extent)?;
         let chunk = Chunk::of(appends);
+        let marks =
+            self.shared.disk.read(|tables| MarkChanges::of(appends.iter().flat_map(|append| &append.marks), tables))?;
+        extent.marks_bytes = marks.bytes_after(extent.marks_bytes);
         let (start, bytes_before) = (extent.end, extent.bytes_appended);
         if let Some(chunk) = &chunk {
             extent.end += chunk.records;
@@ -495,12 +557,19 @@ impl Writer {
             if extent.first_chunk == start {
                 extent.first_chunk_end = extent.end;
             }
-        } else if extent.acknowledged == self.extent.acknowledged && reclaimed.is_empty() {
+        } else if extent.acknowledged == self.extent.acknowledged && reclaimed.is_empty() && marks.kept.is_empty() {
             return Ok(start);
         }
         // Acknowledgements may be lost, records may not.
-        let durability = if chunk.is_some() { PersistMode::SyncData } else { PersistMode::Buffer };
-        self.shared.disk.write(durability, |batch, [chunks, index, meta]| {
+        let sync = appends.iter().any(|append| append.sync);
+        let durability = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        self.shared.disk.write(durability, |batch, [chunks, index, meta, keyspace_of_marks]| {
+            for (key, value) in marks.kept {
+                match value {
+                    Some(value) => batch.insert(keyspace_of_marks, &*key, &*value),
+                    None => batch.remove(keyspace_of_marks, &*key),
+                }
+            }
             for first in reclaimed {
                 batch.remove(chunks, first.clone());
                 batch.remove(index, first);
@@ -524,7 +593,7 @@ impl Writer {
             return Ok(reclaimed);
         }
         self.shared.disk.read(|tables| {
-            let [_, index, _] = &tables.keyspaces;
+            let [_, index, ..] = &tables.keyspaces;
             for chunk in index.range(extent.first_chunk.to_be_bytes()..) {
                 let (key, entry) = chunk.into_inner()?;
                 (extent.first_chunk_end, extent.bytes_reclaimed) = two_numbers(&entry);
@@ -544,6 +613,7 @@ impl Writer {
         self.extent = extent;
         self.shared.first_chunk.store(extent.first_chunk, Ordering::Release);
         self.shared.bytes_stored.store(extent.bytes(), Ordering::Release);
+        self.shared.marks_bytes.store(extent.marks_bytes, Ordering::Release);
         self.shared.end.store(extent.end, Ordering::Release);
         #[expect(clippy::cast_precision_loss, reason = "a gauge that is off by less than 1 in 2^52")]
         metrics::gauge!("aups_queue_bytes").set(extent.bytes() as f64);
@@ -571,7 +641,7 @@ impl Writer {
 
 fn answer(appends: Vec<Append>, result: &Result<u64, QueueError>) {
     let mut next = *result.as_ref().unwrap_or(&0);
-    for Append { records, answer, room } in appends {
+    for Append { records, answer, room, .. } in appends {
         // By now its bytes count as stored, or are gone.
         drop(room);
         let start = next;

@@ -3,13 +3,15 @@
 //! In memory mode it is a queue of entries. In disk mode the [`IngestQueue`] holds everything, durably, and the queue of
 //! entries is a window onto it: as long as publishing keeps up, an entry goes through memory and its record is never read
 //! back; when it does not, what does not fit the window is read from disk later.
+//!
+//! In either mode the [`IngestQueue`] keeps marks, if there is one: what must be known of the entries after a crash.
 
 use crate::{
     accept::{Entry, RestoreError},
     config::ConfigInForce,
-    settings::BacklogLimits,
+    settings::{BacklogLimits, Durability},
 };
-use aups_store::{IngestQueue, QueueError};
+use aups_store::{IngestQueue, Mark, QueueError};
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
@@ -76,6 +78,8 @@ pub(crate) struct Backlog {
     arrived: Notify,
     room: Notify,
     disk: Option<Disk>,
+    /// Of memory mode: keeps the marks.
+    marks: Option<IngestQueue>,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,7 @@ struct Disk {
 #[derive(Debug)]
 struct Append {
     entries: Vec<Entry>,
+    marks: Vec<Mark>,
     answer: oneshot::Sender<Result<(), Refused>>,
 }
 
@@ -122,42 +127,101 @@ impl State {
 }
 
 impl Backlog {
-    /// An empty backlog in memory, or, with a queue, what that holds. With a queue, a task puts appends on disk until the
-    /// backlog is dropped.
-    pub(crate) fn new(limits: BacklogLimits, config: ConfigInForce, queue: Option<IngestQueue>) -> Arc<Self> {
+    /// An empty backlog in memory, or, in disk mode, what the queue holds. With a queue in disk mode, a task puts appends on
+    /// disk until the backlog is dropped.
+    pub(crate) fn new(
+        limits: BacklogLimits,
+        config: ConfigInForce,
+        queue: Option<IngestQueue>,
+        durability: Durability,
+    ) -> Arc<Self> {
         let mut state = State::default();
-        let (disk, appends) = match queue {
-            None => (None, None),
-            Some(queue) => {
+        let (mut disk, mut appends, mut marks) = (None, None, None);
+        match (queue, durability) {
+            (None, _) => {}
+            (Some(queue), Durability::Memory) => {
+                let held = queue.unacknowledged();
+                if !held.is_empty() {
+                    let items = held.end - held.start;
+                    tracing::warn!(
+                        items,
+                        "items wait on disk from a run that kept them there; start so again to publish them"
+                    );
+                }
+                marks = Some(queue);
+            }
+            (Some(queue), Durability::Disk) => {
                 let held = queue.unacknowledged();
                 (state.next, state.acknowledged, state.window_end) = (held.start, held.start, held.start);
                 state.end = held.end;
                 let (sender, receiver) = mpsc::channel(APPENDS_WAITING_MAX);
                 let queue = Arc::new(queue);
-                (Some(Disk { queue: Arc::clone(&queue), appends: sender }), Some((queue, receiver)))
+                disk = Some(Disk { queue: Arc::clone(&queue), appends: sender });
+                appends = Some((queue, receiver));
             }
-        };
-        let backlog =
-            Arc::new(Self { limits, config, state: state.into(), arrived: Notify::new(), room: Notify::new(), disk });
+        }
+        let (arrived, room) = (Notify::new(), Notify::new());
+        let backlog = Arc::new(Self { limits, config, state: state.into(), arrived, room, disk, marks });
         if let Some((queue, appends)) = appends {
             tokio::spawn(keep(Arc::downgrade(&backlog), queue, appends));
         }
         backlog
     }
 
-    /// Takes entries, all or none; in disk mode answers once they are on disk.
-    pub(crate) async fn append(&self, entries: Vec<Entry>) -> Result<(), Refused> {
-        if entries.is_empty() {
+    /// Takes entries with the marks that belong to them, all or none; in disk mode answers once they are on disk, else once
+    /// the marks survive the end of the process.
+    pub(crate) async fn append(&self, entries: Vec<Entry>, marks: Vec<Mark>) -> Result<(), Refused> {
+        if entries.is_empty() && marks.is_empty() {
             return Ok(());
         }
-        let Some(disk) = &self.disk else { return self.append_in_memory(entries) };
+        let Some(disk) = &self.disk else { return self.append_in_memory(entries, marks).await };
         if self.lock().stopping {
             return Err((NotTaken::Stopping, entries));
         }
         let (answer, answered) = oneshot::channel();
-        match disk.appends.send(Append { entries, answer }).await {
+        match disk.appends.send(Append { entries, marks, answer }).await {
             Ok(()) => answered.await.unwrap_or_else(|_| Err((NotTaken::Stopping, Vec::new()))),
             Err(mpsc::error::SendError(append)) => Err((NotTaken::Stopping, append.entries)),
+        }
+    }
+
+    /// Whether an append of so many items and bytes of JSON would find room now, for those who must know before they do what
+    /// cannot be undone. Costs a lock.
+    pub(crate) fn has_room(&self, items: usize, bytes: usize) -> Result<(), NotTaken> {
+        let state = self.lock();
+        if state.stopping {
+            return Err(NotTaken::Stopping);
+        }
+        let has_room = match &self.disk {
+            Some(disk) => disk.queue.has_room(items, bytes),
+            None => state.has_room(&self.limits, items, bytes),
+        };
+        if has_room { Ok(()) } else { Err(NotTaken::Full) }
+    }
+
+    /// All marks whose keys begin with a prefix; none where nothing is kept on disk.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for sources that seal and for repeated requests, which come next")
+    )]
+    pub(crate) async fn marks(&self, prefix: &'static str) -> Result<Vec<Mark>, ReadError> {
+        let queue = self.disk.as_ref().map(|disk| &*disk.queue).or(self.marks.as_ref());
+        match queue {
+            Some(queue) => Ok(queue.marks(prefix).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Forgets the marks of these keys.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for sources that seal and for repeated requests, which come next")
+    )]
+    pub(crate) async fn remove_marks(&self, keys: Vec<Bytes>) -> Result<(), QueueError> {
+        let queue = self.disk.as_ref().map(|disk| &*disk.queue).or(self.marks.as_ref());
+        match queue {
+            Some(queue) => queue.remove_marks(keys).await,
+            None => Ok(()),
         }
     }
 
@@ -168,7 +232,7 @@ impl Backlog {
             let mut room = std::pin::pin!(self.room.notified());
             // From here on no notification is missed.
             room.as_mut().enable();
-            match self.append(entries).await {
+            match self.append(entries, Vec::new()).await {
                 Ok(()) => return Ok(()),
                 Err((NotTaken::Full, refused)) if !refused.is_empty() => entries = refused,
                 Err((why, _)) => return Err(why),
@@ -177,8 +241,16 @@ impl Backlog {
         }
     }
 
-    fn append_in_memory(&self, entries: Vec<Entry>) -> Result<(), Refused> {
+    async fn append_in_memory(&self, entries: Vec<Entry>, marks: Vec<Mark>) -> Result<(), Refused> {
         let bytes = entries.iter().map(|entry| entry.json.len()).sum();
+        if let (Some(queue), false) = (&self.marks, marks.is_empty()) {
+            if let Err(why) = self.has_room(entries.len(), bytes) {
+                return Err((why, entries));
+            }
+            if let Err(error) = queue.mark(marks).await {
+                return Err((not_taken(&error), entries));
+            }
+        }
         let mut state = self.lock();
         if state.stopping {
             return Err((NotTaken::Stopping, entries));
@@ -322,12 +394,12 @@ async fn keep(backlog: std::sync::Weak<Backlog>, queue: Arc<IngestQueue>, mut ap
             }
             group.add(append);
         }
-        let outcome = queue.append(group.records).await;
+        let outcome = queue.append(group.records, group.marks).await;
         let Some(backlog) = backlog.upgrade() else { return };
         match outcome {
             Ok(positions) => {
                 let mut start = positions.start;
-                for Append { entries, answer } in group.appends {
+                for Append { entries, answer, .. } in group.appends {
                     let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
                     backlog.arrived_on_disk(start, entries);
                     start = start.saturating_add(count);
@@ -337,7 +409,7 @@ async fn keep(backlog: std::sync::Weak<Backlog>, queue: Arc<IngestQueue>, mut ap
             }
             Err(error) => {
                 let why = not_taken(&error);
-                for Append { entries, answer } in group.appends {
+                for Append { entries, answer, .. } in group.appends {
                     let _ = answer.send(Err((why, entries)));
                 }
             }
@@ -361,11 +433,13 @@ fn not_taken(error: &QueueError) -> NotTaken {
 struct Group {
     appends: Vec<Append>,
     records: Vec<Bytes>,
+    marks: Vec<Mark>,
     bytes: usize,
 }
 
 impl Group {
-    fn add(&mut self, append: Append) {
+    fn add(&mut self, mut append: Append) {
+        self.marks.append(&mut append.marks);
         self.records.extend(append.entries.iter().map(|entry| entry.json.clone()));
         self.bytes += bytes(&append.entries);
         self.appends.push(append);

@@ -196,7 +196,7 @@ async fn more_than_fits_memory_waits_on_disk_in_order() {
 async fn a_record_that_is_no_item_is_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let spoilt = queue(dir.path()).await;
-    spoilt.append(vec![Bytes::from_static(b"{}"), Bytes::from_static(b"no JSON")]).await.unwrap();
+    spoilt.append(vec![Bytes::from_static(b"{}"), Bytes::from_static(b"no JSON")], vec![]).await.unwrap();
     drop(spoilt);
     let rig = Rig::with(config(), Some(queue(dir.path()).await)).await;
     rig.data("1").await.accepted();

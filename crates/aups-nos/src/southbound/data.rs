@@ -88,7 +88,7 @@ async fn take_whole(southbound: &Southbound, sender: &Sender, body: &mut Body) -
     southbound.entries(&text, sender, &mut entries)?;
     let count = entries.len();
     southbound.owe(sender, count);
-    southbound.backlog.append(entries).await.map_err(|(why, _)| not_taken(why))?;
+    southbound.backlog.append(entries, Vec::new()).await.map_err(|(why, _)| not_taken(why))?;
     Ok(count_accepted(count))
 }
 

@@ -18,7 +18,7 @@ async fn child_that_writes_to_a_disk_that_fills_up() {
     let queue = IngestQueue::open(dir.join("queue"), QueueLimits::default()).await.unwrap();
     let store = Embedded::open(dir.join("store")).await.unwrap();
     for n in 0_u64.. {
-        match queue.append(vec![Bytes::from(format!("record {n}"))]).await {
+        match queue.append(vec![Bytes::from(format!("record {n}"))], vec![]).await {
             Ok(_) => println!("queue kept {n}"),
             Err(QueueError::Io(_)) => println!("queue failed {n}"),
             Err(error) => panic!("{error}"),

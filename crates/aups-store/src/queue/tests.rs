@@ -27,16 +27,16 @@ fn pairs(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
 
 /// Waits until the writer has done everything asked of it before: an empty append stands behind that.
 async fn settle(queue: &IngestQueue) {
-    queue.append(vec![]).await.unwrap();
-    queue.append(vec![]).await.unwrap();
+    queue.append(vec![], vec![]).await.unwrap();
+    queue.append(vec![], vec![]).await.unwrap();
 }
 
 #[tokio::test]
 async fn records_come_back_in_order_with_their_positions() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).await;
-    assert_eq!(queue.append(vec![record("a"), record("")]).await.unwrap(), 0..2);
-    assert_eq!(queue.append(vec![record("c")]).await.unwrap(), 2..3);
+    assert_eq!(queue.append(vec![record("a"), record("")], vec![]).await.unwrap(), 0..2);
+    assert_eq!(queue.append(vec![record("c")], vec![]).await.unwrap(), 2..3);
     assert_eq!(texts(&queue, 0), pairs(&[(0, "a"), (1, ""), (2, "c")]));
     assert_eq!(texts(&queue, 1), pairs(&[(1, ""), (2, "c")]));
     assert!(texts(&queue, 3).is_empty());
@@ -48,7 +48,7 @@ async fn a_read_keeps_its_limits_and_gives_at_least_one_record() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).await;
     for _ in 0..3 {
-        queue.append(vec![Bytes::from(vec![7; 100]); 4]).await.unwrap();
+        queue.append(vec![Bytes::from(vec![7; 100]); 4], vec![]).await.unwrap();
     }
     let positions = |from, records_max, bytes_max| {
         let records = queue.read(from, records_max, bytes_max).unwrap();
@@ -65,15 +65,15 @@ async fn records_and_positions_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     {
         let queue = open(dir.path()).await;
-        queue.append(vec![record("a"), record("b")]).await.unwrap();
-        queue.append(vec![record("c")]).await.unwrap();
+        queue.append(vec![record("a"), record("b")], vec![]).await.unwrap();
+        queue.append(vec![record("c")], vec![]).await.unwrap();
         queue.acknowledge_through(1);
     }
     let bytes = {
         let queue = open(dir.path()).await;
         assert_eq!(queue.unacknowledged(), 2..3);
         assert_eq!(texts(&queue, 0), pairs(&[(2, "c")]));
-        assert_eq!(queue.append(vec![record("d")]).await.unwrap(), 3..4);
+        assert_eq!(queue.append(vec![record("d")], vec![]).await.unwrap(), 3..4);
         queue.acknowledge_through(3);
         settle(&queue).await;
         queue.bytes()
@@ -81,7 +81,7 @@ async fn records_and_positions_survive_a_restart() {
     assert_eq!(bytes, 0);
     let queue = open(dir.path()).await;
     assert_eq!(queue.unacknowledged(), 4..4);
-    assert_eq!(queue.append(vec![record("e")]).await.unwrap(), 4..5);
+    assert_eq!(queue.append(vec![record("e")], vec![]).await.unwrap(), 4..5);
     assert_eq!(texts(&queue, 0), pairs(&[(4, "e")]));
 }
 
@@ -89,13 +89,13 @@ async fn records_and_positions_survive_a_restart() {
 async fn an_acknowledgement_never_goes_back_nor_ahead() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).await;
-    queue.append(vec![record("a"), record("b"), record("c")]).await.unwrap();
+    queue.append(vec![record("a"), record("b"), record("c")], vec![]).await.unwrap();
     queue.acknowledge_through(1);
     queue.acknowledge_through(0);
     assert_eq!(queue.unacknowledged(), 2..3);
     queue.acknowledge_through(u64::MAX);
     assert_eq!(queue.unacknowledged(), 3..3);
-    queue.append(vec![record("d")]).await.unwrap();
+    queue.append(vec![record("d")], vec![]).await.unwrap();
     assert_eq!(texts(&queue, 0), pairs(&[(3, "d")]));
 }
 
@@ -104,14 +104,14 @@ async fn a_full_queue_refuses_until_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let queue = IngestQueue::open(dir.path(), QueueLimits { bytes_max: 2_000 }).await.unwrap();
     let kilobyte = || vec![Bytes::from(vec![1; 900])];
-    queue.append(kilobyte()).await.unwrap();
-    queue.append(kilobyte()).await.unwrap();
-    assert!(matches!(queue.append(kilobyte()).await, Err(QueueError::Full)));
+    queue.append(kilobyte(), vec![]).await.unwrap();
+    queue.append(kilobyte(), vec![]).await.unwrap();
+    assert!(matches!(queue.append(kilobyte(), vec![]).await, Err(QueueError::Full)));
     assert_eq!(queue.bytes(), 2 * 904);
     queue.acknowledge_through(0);
     settle(&queue).await;
     assert_eq!(queue.bytes(), 904);
-    assert_eq!(queue.append(kilobyte()).await.unwrap(), 2..3);
+    assert_eq!(queue.append(kilobyte(), vec![]).await.unwrap(), 2..3);
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn an_append_larger_than_any_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).await;
     let large = vec![Bytes::from(vec![1; 1 << 20]); 16];
-    assert!(matches!(queue.append(large).await, Err(QueueError::TooLarge)));
+    assert!(matches!(queue.append(large, vec![]).await, Err(QueueError::TooLarge)));
     assert_eq!(queue.bytes(), 0);
 }
 
@@ -131,7 +131,8 @@ async fn appends_that_wait_together_are_kept_in_one_commit_each_with_its_own_pos
         .map(|n: u64| {
             let queue = Arc::clone(&queue);
             tokio::spawn(async move {
-                let positions = queue.append(vec![record(&format!("{n}a")), record(&format!("{n}b"))]).await.unwrap();
+                let positions =
+                    queue.append(vec![record(&format!("{n}a")), record(&format!("{n}b"))], vec![]).await.unwrap();
                 (n, positions)
             })
         })
@@ -155,7 +156,7 @@ async fn the_space_of_acknowledged_records_is_used_again() {
     let queue = open(dir.path()).await;
     // 320 MB through a queue of 64 MB.
     for _ in 0..400 {
-        let positions = queue.append(vec![Bytes::from(vec![5; 800]); 1_000]).await.unwrap();
+        let positions = queue.append(vec![Bytes::from(vec![5; 800]); 1_000], vec![]).await.unwrap();
         queue.acknowledge_through(positions.end - 1);
     }
     settle(&queue).await;
@@ -213,7 +214,7 @@ fn child_that_appends_until_it_is_killed() {
                 tokio::spawn(async move {
                     for n in 0_u64.. {
                         let text = format!("{}-{producer}-{n}", std::process::id());
-                        let positions = queue.append(vec![record(&text), record("filler")]).await.unwrap();
+                        let positions = queue.append(vec![record(&text), record("filler")], vec![]).await.unwrap();
                         println!("durable {} {text}", positions.start);
                         if n % 50 == 0 && producer == 0 {
                             queue.acknowledge_through(positions.start / 2);

@@ -61,7 +61,7 @@ impl DataPath {
             readers,
             sink: Arc::clone(&mqtt.sink),
             store: Arc::clone(&process.store),
-            queue: open_queue(settings).await?,
+            queue: Some(open_queue(settings).await?),
             clock,
             config: config_in_force(settings)?,
             settings: nos_settings(settings),
@@ -131,14 +131,8 @@ async fn review_sessions(mut decisions: watch::Receiver<Arc<Pdp>>, sessions: Arc
     }
 }
 
-async fn open_queue(settings: &ServerSettings) -> anyhow::Result<Option<IngestQueue>> {
-    match settings.durability {
-        Durability::Memory => Ok(None),
-        Durability::Disk => {
-            let queue = IngestQueue::open(settings.data_dir.join("queue"), QueueLimits::default()).await?;
-            Ok(Some(queue))
-        }
-    }
+async fn open_queue(settings: &ServerSettings) -> anyhow::Result<IngestQueue> {
+    Ok(IngestQueue::open(settings.data_dir.join("queue"), QueueLimits::default()).await?)
 }
 
 fn config_in_force(settings: &ServerSettings) -> anyhow::Result<ConfigInForce> {
@@ -154,6 +148,10 @@ fn nos_settings(settings: &ServerSettings) -> NosSettings {
         registration: match settings.registration() {
             Registration::Open => aups_nos::Registration::Open,
             Registration::Token => aups_nos::Registration::Token,
+        },
+        durability: match settings.durability {
+            Durability::Disk => aups_nos::Durability::Disk,
+            Durability::Memory => aups_nos::Durability::Memory,
         },
         transport: if settings.http.ip().is_loopback() { Transport::Loopback } else { Transport::Clear },
         ..NosSettings::default()
