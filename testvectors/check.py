@@ -115,9 +115,12 @@ class AsconAead128:
         return plaintext
 
 
+AEADS = {1: AESGCM, 2: ChaCha20Poly1305, 3: AsconAead128, 5: AESGCM}
+
+
 def subkey(key_t, suite, key_id, publisher, session):
     info = bytes([suite]) + key_id + struct.pack(">I", publisher) + session
-    key, iv = (16, 16) if suite == 3 else (32, 12)
+    key, iv = {3: (16, 16), 5: (16, 12)}.get(suite, (32, 12))
     okm = hkdf(b"aups/1 subkey", key_t, info, key + iv)
     return okm[:key], okm[key:]
 
@@ -171,7 +174,7 @@ def check_message(case):
         public.verify(signature, b"aups/1 signature" + length + topic + header + body)
     counters = bytes(len(iv) - 12) + header[22:28] + header[16:22]
     nonce = bytes(a ^ b for a, b in zip(iv, counters))
-    aead = {1: AESGCM, 2: ChaCha20Poly1305, 3: AsconAead128}[header[1]](key)
+    aead = AEADS[header[1]](key)
     plaintext = aead.decrypt(nonce, body, b"aups/1 message" + header + length + topic)
     if header[2] & 2:
         plaintext = plaintext.rstrip(b"\0")
@@ -268,7 +271,7 @@ def read(payload):
         raise Refused("UnknownVersion")
     if len(payload) < 4:
         raise Refused("TooShort")
-    if payload[1] not in (1, 2, 3):
+    if payload[1] not in AEADS:
         raise Refused("UnknownSuite")
     if payload[2] & ~3:
         raise Refused("UnknownFlag")
@@ -298,7 +301,7 @@ class Reader:
         key, iv = subkey(unb64(entry["keyT"]), entry["suite"], header[32:], publisher, header[8:16])
         nonce = bytes(a ^ b for a, b in zip(iv, bytes(len(iv) - 12) + header[22:28] + header[16:22]))
         length = struct.pack(">H", len(topic))
-        aead = {1: AESGCM, 2: ChaCha20Poly1305, 3: AsconAead128}[header[1]](key)
+        aead = AEADS[header[1]](key)
         try:
             plaintext = aead.decrypt(nonce, body, b"aups/1 message" + header + length + topic)
         except Exception:
@@ -406,6 +409,39 @@ def check_sequence(case):
         assert found == (step["verdict"], step["missed"]), f"step {number}: {found}"
 
 
+def check_source(case):
+    """Section 15."""
+    master, node, key_id = bytes.fromhex(case["master"]), case["node"].encode(), unb64(case["credentialId"])
+    suite = bytes([case["suite"]])
+    assert hkdf(b"aups/1 source credential", master, key_id + node, 32) == unb64(case["credential"])
+    key_t = hkdf(b"aups/1 source key", master, suite + key_id + node, 32)
+    assert key_t == unb64(case["key"])
+    kind = "binary" if "payload.binary" in case else "text"
+    payload = payload_bytes({kind: case["payload." + kind]})
+    try:
+        plaintext = open_source(read(payload), key_t, case["suite"], key_id, b"src:" + node)
+    except Refused as refused:
+        assert str(refused) == case["verdict"], f"{refused} is not {case['verdict']}"
+    else:
+        assert ("Ok", case["plaintext"]) == (case["verdict"], plaintext.hex())
+
+
+def open_source(message, key_t, suite, key_id, topic):
+    header = message[:56]
+    if header[32:] != key_id:
+        raise Refused("OtherKey")
+    if any(header[4:8]) or header[2] or any(header[28:32]):
+        raise Refused("NotOfASource")
+    if header[1] != suite:
+        raise Refused("SuiteMismatch")
+    key, iv = subkey(key_t, suite, key_id, 0, header[8:16])
+    nonce = bytes(a ^ b for a, b in zip(iv, bytes(len(iv) - 12) + header[22:28] + header[16:22]))
+    try:
+        return AEADS[suite](key).decrypt(nonce, message[56:], b"aups/1 message" + header + struct.pack(">H", len(topic)) + topic)
+    except Exception:
+        raise Refused("BadTag") from None
+
+
 def verify_jws(jws, key):
     signed, _, signature = jws.rpartition(".")
     Ed25519PublicKey.from_public_bytes(unb64(key)).verify(unb64(signature), signed.encode())
@@ -437,6 +473,7 @@ def main():
         ("messages", check_message, lambda case: True),
         ("messages-refused", check_refused, lambda case: True),
         ("acceptance", check_sequence, lambda case: True),
+        ("sources", check_source, lambda case: True),
         ("certificates", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["expect"] == "success"),
         ("key-requests", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["expect"] == "success"),
         ("bearer", lambda case: verify_jws(case["jws"], case["key"]), lambda case: case["expect"] == "success"),

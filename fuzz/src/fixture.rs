@@ -48,7 +48,8 @@ pub(crate) fn certificate() -> Certificate {
 /// A key for each suite and each set of flags.
 pub(crate) fn entries() -> Vec<KeyEntry> {
     let flags = [Flags::NONE, Flags::SIGNED, Flags::PADDED, Flags::SIGNED.union(Flags::PADDED)];
-    let kinds = Suite::ALL.iter().flat_map(|suite| flags.map(|flags| (*suite, flags)));
+    let kinds = Suite::ALL.into_iter().filter(|suite| suite.is_for_readers());
+    let kinds = kinds.flat_map(|suite| flags.map(|flags| (suite, flags)));
     kinds.zip(1_u8..).map(|((suite, flags), number)| entry(suite, flags, number)).collect()
 }
 

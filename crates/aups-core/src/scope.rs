@@ -17,16 +17,26 @@ pub enum Suite {
     ChaCha20Poly1305 = 2,
     /// Ascon-AEAD128 (NIST SP 800-232): a key of 128 bits, for readers with little room.
     AsconAead128 = 3,
+    /// AES-128-GCM (NIST SP 800-38D), for sources only: many small devices have no other in hardware. No scope is sealed with it.
+    Aes128Gcm = 5,
 }
 
 impl Suite {
     /// Every suite that this version knows.
-    pub const ALL: [Self; 3] = [Self::Aes256Gcm, Self::ChaCha20Poly1305, Self::AsconAead128];
+    pub const ALL: [Self; 4] = [Self::Aes256Gcm, Self::ChaCha20Poly1305, Self::AsconAead128, Self::Aes128Gcm];
+
+    /// Whether a scope may have it: what NOSs seal for readers.
+    pub const fn is_for_readers(self) -> bool {
+        !matches!(self, Self::Aes128Gcm)
+    }
 }
 
 /// A suite that this version does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("unknown suite `{0}`: this version knows aes-256-gcm (1), chacha20-poly1305 (2) and ascon-aead128 (3)")]
+#[error(
+    "unknown suite `{0}`: this version knows aes-256-gcm (1), chacha20-poly1305 (2), ascon-aead128 (3) and, for sources only, \
+     aes-128-gcm (5)"
+)]
 pub struct UnknownSuite(String);
 
 impl From<Suite> for u8 {
@@ -42,6 +52,7 @@ impl TryFrom<u8> for Suite {
             1 => Ok(Self::Aes256Gcm),
             2 => Ok(Self::ChaCha20Poly1305),
             3 => Ok(Self::AsconAead128),
+            5 => Ok(Self::Aes128Gcm),
             _ => Err(UnknownSuite(number.to_string())),
         }
     }
@@ -54,6 +65,7 @@ impl FromStr for Suite {
             "aes-256-gcm" => Ok(Self::Aes256Gcm),
             "chacha20-poly1305" => Ok(Self::ChaCha20Poly1305),
             "ascon-aead128" => Ok(Self::AsconAead128),
+            "aes-128-gcm" => Ok(Self::Aes128Gcm),
             _ => Err(UnknownSuite(name.into())),
         }
     }
@@ -65,6 +77,7 @@ impl fmt::Display for Suite {
             Self::Aes256Gcm => "aes-256-gcm",
             Self::ChaCha20Poly1305 => "chacha20-poly1305",
             Self::AsconAead128 => "ascon-aead128",
+            Self::Aes128Gcm => "aes-128-gcm",
         })
     }
 }

@@ -46,13 +46,12 @@ fn plaintext() -> Plaintext<'static> {
 }
 
 const SPELLINGS: [(&str, Spelling); 2] = [("json", Spelling::Json), ("binary", Spelling::Binary)];
-const SUITES: [Suite; 3] = Suite::ALL;
 
 fn messages(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("message");
     group.throughput(Throughput::Bytes(ITEM.len() as u64));
     let signer = SigningKey::generate();
-    for suite in SUITES {
+    for suite in Suite::ALL {
         for (name, spelling) in SPELLINGS {
             let entry = entry(suite, Flags::NONE);
             let sealing = SealingKey::new(&entry, PUBLISHER, SESSION);

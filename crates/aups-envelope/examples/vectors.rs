@@ -17,11 +17,12 @@ mod form;
 mod testkit;
 
 use aups_core::{
-    Bump, Epoch, Flags, NosId, Obligations, PublisherSlot, RealmId, ScopeId, ScopeTag, Session, Suite, UnixMillis,
+    Bump, Epoch, Flags, KeyId, NodeId, NosId, Obligations, PublisherSlot, RealmId, ScopeId, ScopeTag, Session, Suite,
+    UnixMillis,
 };
 use aups_envelope::{
-    Certificate, ContentType, KeyEntry, KeyTerms, Plaintext, SealedMessage, SealingKey, Secret, SigningKey, Spelling,
-    b64,
+    Certificate, ContentType, KeyEntry, KeyTerms, Plaintext, SealedMessage, SealingKey, Secret, SigningKey,
+    SourceMaster, SourceSealer, Spelling, b64,
     enrol::{Enrolled, EnrolmentToken, MqttAccess},
     identity::IdentityFile,
     kem::{Kem, KemSecretKey, SealedTo},
@@ -29,7 +30,7 @@ use aups_envelope::{
 };
 use form::{
     EnrolledCase, Entry, File, Holdings, IdentityCase, Jose, KeyResponse, KeySchedule, Listed, Message, Payload,
-    Refused, ScopeIdCase, Sequence, Step, hex,
+    Refused, ScopeIdCase, Sequence, SourceCase, Step, hex,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -55,6 +56,7 @@ fn main() -> Outcome {
     messages()?;
     messages_refused()?;
     acceptance()?;
+    sources()?;
     certificates()?;
     key_requests()?;
     bearer()?;
@@ -475,7 +477,7 @@ fn messages_refused() -> Outcome {
         ("suite 2, the key's is 1", 1, 2, "SuiteMismatch"),
         ("suite 3, the key's is 1", 1, 3, "SuiteMismatch"),
         ("suite 4, not in this version", 1, 4, "UnknownSuite"),
-        ("suite 5, for sources only", 1, 5, "UnknownSuite"),
+        ("suite 5, for sources only", 1, 5, "SuiteMismatch"),
         ("suite 255", 1, 0xff, "UnknownSuite"),
         ("flag 2", 2, 4, "UnknownFlag"),
         ("flag 7", 2, 0x80, "UnknownFlag"),
@@ -659,6 +661,89 @@ fn unpadded_message(entry: &KeyEntry, content: &[u8]) -> Vec<u8> {
         .seal_in_place_append_tag(Nonce::try_assume_unique_for_key(&nonce).unwrap(), Aad::from(aad), &mut body)
         .unwrap();
     [header, &body].concat()
+}
+
+/// What sources seal, and what a NOS refuses of it.
+fn sources() -> Outcome {
+    let (node, id): (NodeId, _) = ("sensor1".parse()?, KeyId::from_bytes(*b"credential of the sensor"));
+    let master = || SourceMaster::new(secret("source master"));
+    let sealer = |node: &NodeId, suite, id| {
+        SourceSealer::new(node, suite, &master().key(node, suite, &id), id, Session(SESSION))
+    };
+    let sealed = |suite, content, plaintext: &[u8], ts, spelling| {
+        sealer(&node, suite, id).seal(content, plaintext, UnixMillis(ts), spelling).unwrap()
+    };
+    let case = |name: &str, suite: Suite, payload: Payload, plaintext: Option<&[u8]>, verdict: &str| SourceCase {
+        name: name.into(),
+        master: hex(secret("source master").expose()),
+        node: node.to_string(),
+        suite: suite.into(),
+        credential_id: id.to_string(),
+        credential: b64::encode(master().credential(&node, &id).expose()),
+        key: b64::encode(master().key(&node, suite, &id).expose()),
+        payload,
+        plaintext: plaintext.map(hex),
+        verdict: verdict.into(),
+    };
+    let (json, reading) = (ContentType::Json, &br#"{"name":"temperature","value":21.5,"unit":"Cel"}"#[..]);
+    let mut cases = Vec::new();
+    for suite in Suite::ALL {
+        let binary = Payload::Binary(hex(&sealed(suite, json, reading, NOW, Spelling::Binary)));
+        cases.push(case(&format!("{suite}, binary"), suite, binary, Some(reading), "Ok"));
+        let text = String::from_utf8(sealed(suite, json, reading, NOW, Spelling::Json)).unwrap();
+        cases.push(case(&format!("{suite}, json"), suite, Payload::Text(text), Some(reading), "Ok"));
+    }
+    let gcm = Suite::Aes128Gcm;
+    let binary = |name: &str, payload: &[u8], plaintext, verdict: &str| {
+        case(name, gcm, Payload::Binary(hex(payload)), plaintext, verdict)
+    };
+    let senml = &br#"[{"n":"temperature","u":"Cel","v":21.5}]"#[..];
+    let of = |content, plaintext: &[u8], ts| sealed(gcm, content, plaintext, ts, Spelling::Binary);
+    cases.push(binary("SenML", &of(ContentType::SenmlJson, senml, NOW), Some(senml), "Ok"));
+    cases.push(binary("a batch", &of(json, b"[1,2,3]", NOW), Some(b"[1,2,3]"), "Ok"));
+    cases.push(binary("a source without a clock", &of(json, reading, 0), Some(reading), "Ok"));
+    cases.push(binary("nothing", &of(json, b"", NOW), Some(b""), "Ok"));
+    let fourth = sealer(&node, gcm, id);
+    let fourth = (0..4).map(|_| fourth.seal(json, reading, UnixMillis(NOW), Spelling::Binary).unwrap()).last();
+    cases.push(binary("the fourth of its session", &fourth.unwrap(), Some(reading), "Ok"));
+
+    let good = of(json, reading, NOW);
+    let with = |at: usize, byte| {
+        let mut bad = good.clone();
+        bad[at] = byte;
+        bad
+    };
+    for (name, at, byte, error) in [
+        ("version 2", 0, 2, "UnknownVersion"),
+        ("suite 1, registered with 5", 1, 1, "SuiteMismatch"),
+        ("suite 4", 1, 4, "UnknownSuite"),
+        ("padded", 2, 2, "NotOfASource"),
+        ("flag 2", 2, 4, "UnknownFlag"),
+        ("another content type", 3, 0, "BadTag"),
+        ("publisher 1", 7, 1, "NotOfASource"),
+        ("another session", 15, 0, "BadTag"),
+        ("another seq", 21, 1, "BadTag"),
+        ("another time", 27, 0, "BadTag"),
+        ("topic seq 1", 31, 1, "NotOfASource"),
+        ("another credential id", 55, 0, "OtherKey"),
+        ("another ciphertext", 56, good[56] ^ 1, "BadTag"),
+        ("another tag", good.len() - 1, good[good.len() - 1] ^ 1, "BadTag"),
+    ] {
+        cases.push(binary(name, &with(at, byte), None, error));
+    }
+    cases.push(binary("a byte less", &good[..good.len() - 1], None, "BadTag"));
+    cases.push(binary("a header alone", &good[..56], None, "TooShort"));
+    let other: NodeId = "sensor2".parse()?;
+    let of_other = sealer(&other, gcm, id).seal(json, reading, UnixMillis(NOW), Spelling::Binary)?;
+    cases.push(binary("sealed by another node of the same credential id", &of_other, None, "BadTag"));
+    let entry = entry_of(Suite::Aes256Gcm, Flags::NONE, 9, 0, NBF);
+    let of_a_nos = sealing(&entry).seal(&plaintext(ITEM), None, Spelling::Binary)?;
+    cases.push(binary("sealed by a NOS", &of_a_nos, None, "OtherKey"));
+    write(
+        "sources",
+        "what sources seal for their NOS: master, credential, key, message (DESIGN sections 4 and 8)",
+        cases,
+    )
 }
 
 fn acceptance() -> Outcome {

@@ -6,7 +6,7 @@ use ascon_aead::{
     aead::{AeadInOut as _, KeyInit as _, inout::InOutBuf},
 };
 use aups_core::Suite;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use std::fmt;
 
 /// What is counted in a nonce: the last 12 bytes of it, which is all of it but with Ascon-AEAD128.
@@ -17,19 +17,19 @@ pub(crate) const TAG_BYTES: usize = 16;
 pub(crate) const fn key_bytes(suite: Suite) -> usize {
     match suite {
         Suite::Aes256Gcm | Suite::ChaCha20Poly1305 => 32,
-        Suite::AsconAead128 => 16,
+        Suite::AsconAead128 | Suite::Aes128Gcm => 16,
     }
 }
 
 /// Length of a suite's IV, and of its nonce.
 pub(crate) const fn iv_bytes(suite: Suite) -> usize {
     match suite {
-        Suite::Aes256Gcm | Suite::ChaCha20Poly1305 => 12,
+        Suite::Aes256Gcm | Suite::ChaCha20Poly1305 | Suite::Aes128Gcm => 12,
         Suite::AsconAead128 => 16,
     }
 }
 
-/// AES-256-GCM (NIST SP 800-38D), ChaCha20-Poly1305 (RFC 8439) or Ascon-AEAD128 (NIST SP 800-232) under one key.
+/// AES-256-GCM, AES-128-GCM (NIST SP 800-38D), ChaCha20-Poly1305 (RFC 8439) or Ascon-AEAD128 (NIST SP 800-232) under one key.
 /// The nonce is the IV xor the counters, with zeros in front of them where it is longer.
 /// Setting up takes about 0.15 µs.
 ///
@@ -50,6 +50,7 @@ impl AeadKey {
         match suite {
             Suite::Aes256Gcm => aws_lc(&AES_256_GCM),
             Suite::ChaCha20Poly1305 => aws_lc(&CHACHA20_POLY1305),
+            Suite::Aes128Gcm => aws_lc(&AES_128_GCM),
             Suite::AsconAead128 => {
                 let key = AsconAead128::new(<&AsconAead128Key>::try_from(key).ok()?);
                 Some(Self::Ascon { key: Box::new(key), iv: iv.try_into().ok()? })

@@ -51,6 +51,9 @@ pub enum KeyEntryError {
     /// Not `nbf < exp ≤ dec`, or `from` outside `[nbf, exp]`.
     #[error("the times of the entry are not in order: nbf < exp <= dec, nbf <= from <= exp")]
     Times,
+    /// A suite that is for sources only.
+    #[error("the key is for a suite that only sources seal with")]
+    Suite,
     /// The id does not commit to this key and these terms.
     #[error("the key id does not commit to this key and these terms")]
     Commit,
@@ -65,8 +68,10 @@ impl KeyEntry {
 
     /// Checks that the fields agree with the id and that the id commits to key and terms. About 1 µs.
     pub fn verify(&self) -> Result<(), KeyEntryError> {
-        let KeyTerms { epoch, bump, nbf, exp, dec, .. } = self.terms;
-        if self.key_id.epoch() != epoch {
+        let KeyTerms { suite, epoch, bump, nbf, exp, dec, .. } = self.terms;
+        if !suite.is_for_readers() {
+            Err(KeyEntryError::Suite)
+        } else if self.key_id.epoch() != epoch {
             Err(KeyEntryError::Epoch)
         } else if self.key_id.bump() != bump {
             Err(KeyEntryError::Bump)

@@ -2,6 +2,7 @@
 //!
 //! In the order of a message's life: a key ([`schedule`], [`key`]) seals ([`seal`]) a plaintext into a message
 //! ([`message`]), which is opened again ([`open`]) if a reader may take it ([`accept`]).
+//! A source that seals what it sends does it by the same rules ([`source`]).
 //! A reader enrols ([`enrol`], [`identity`]) and asks for keys ([`key_request`]), or what it may read ([`bearer`]).
 //! Around them stand sealing to a reader ([`kem`]), keys at rest ([`wrap`]) and from passphrases ([`passphrase`]), signatures
 //! ([`sign`]) and secrets as types ([`secret`]).
@@ -20,6 +21,7 @@ pub mod accept;
 pub mod message;
 pub mod open;
 pub mod seal;
+pub mod source;
 
 pub mod bearer;
 pub mod checkpoint;
@@ -57,5 +59,6 @@ pub use schedule::Validity;
 pub use seal::{Plaintext, SealError, SealingKey};
 pub use secret::{KeyT, Secret, SecretBytes};
 pub use sign::{BadSignature, SigningKey, VerifyingKey, VerifyingKeyError, realm_id};
+pub use source::{SourceMaster, SourceOpenError, SourceOpener, SourceSealer};
 pub use subkey::TopicTooLong;
 pub use wrap::{Kek, WrapError};

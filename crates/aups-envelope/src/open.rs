@@ -57,7 +57,7 @@ pub enum OpenError {
 impl OpeningKey {
     /// Derives the subkey. About 1 µs.
     pub fn new(entry: &KeyEntry, publisher: PublisherSlot, session: Session) -> Self {
-        let subkey = Subkey::new(entry, publisher, session);
+        let subkey = Subkey::new(&entry.key_t, entry.terms.suite, &entry.key_id, publisher, session);
         Self { subkey, key_id: entry.key_id, terms: entry.terms, publisher, session }
     }
 

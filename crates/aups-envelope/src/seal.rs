@@ -86,7 +86,7 @@ impl SealingKey {
     }
 
     fn with_usage(entry: &KeyEntry, publisher: PublisherSlot, session: Session, used: Usage) -> Self {
-        let subkey = Subkey::new(entry, publisher, session);
+        let subkey = Subkey::new(&entry.key_t, entry.terms.suite, &entry.key_id, publisher, session);
         Self { subkey, key_id: entry.key_id, terms: entry.terms, publisher, session, used }
     }
 
@@ -139,33 +139,15 @@ impl SealingKey {
             key_id: self.key_id,
         };
         let header_bytes = header.to_bytes();
-        // In the JSON spelling the key id is a member of its own: all that is in front of the ciphertext is the rest.
-        let front_bytes = match spelling {
-            Spelling::Binary => HEADER_BYTES,
-            Spelling::Json => HEADER_BYTES - KeyId::BYTES,
-        };
-        let (front, _) = header_bytes.split_at(front_bytes);
-
         let signature_bytes = if signer.is_some() { SIGNATURE_BYTES } else { 0 };
-        let mut out = Vec::with_capacity(front_bytes + padded_bytes + TAG_BYTES + signature_bytes);
-        out.extend_from_slice(front);
-        out.extend_from_slice(message.bytes);
-        if message.pad_bytes > 0 {
-            out.push(0x80);
-            out.resize(front_bytes + padded_bytes, 0);
-        }
-        let (_, in_out) = out.split_at_mut(front_bytes);
-        let tag = with_associated_data(&header_bytes, message.topic, |aad| self.subkey.seal(&header, aad, in_out))?;
-        out.extend_from_slice(&tag);
+        let frame = Frame { header: &header, header_bytes: &header_bytes, topic: message.topic, spelling };
+        let mut out = frame.seal(&self.subkey, message.bytes, padded_bytes, signature_bytes)?;
         if let Some(signer) = signer {
-            let (_, ciphertext_and_tag) = out.split_at(front_bytes);
+            let (_, ciphertext_and_tag) = out.split_at(front_bytes(spelling));
             let signature = signer.sign(&signed_bytes(&header_bytes, message.topic, ciphertext_and_tag)?);
             out.extend_from_slice(&signature);
         }
-        Ok(match spelling {
-            Spelling::Binary => out,
-            Spelling::Json => json(&self.key_id, &out),
-        })
+        Ok(frame.spell(out))
     }
 
     /// Checks what can be checked before the counter moves, and gives the length of the padded plaintext.
@@ -188,16 +170,66 @@ impl SealingKey {
     }
 }
 
+/// How much of the header stands in front of the ciphertext: in the JSON spelling the key id is a member of its own.
+const fn front_bytes(spelling: Spelling) -> usize {
+    match spelling {
+        Spelling::Binary => HEADER_BYTES,
+        Spelling::Json => HEADER_BYTES - KeyId::BYTES,
+    }
+}
+
+/// What stands around a ciphertext, and what its tag covers besides it.
+pub(crate) struct Frame<'a> {
+    pub(crate) header: &'a Header,
+    /// The same as bytes.
+    pub(crate) header_bytes: &'a [u8; HEADER_BYTES],
+    pub(crate) topic: &'a str,
+    pub(crate) spelling: Spelling,
+}
+
+impl Frame<'_> {
+    /// The front of the header, the ciphertext of the plaintext padded to so many bytes, and the tag; with room for what follows.
+    pub(crate) fn seal(
+        &self,
+        subkey: &Subkey,
+        plaintext: &[u8],
+        padded_bytes: usize,
+        more_bytes: usize,
+    ) -> Result<Vec<u8>, TopicTooLong> {
+        let front_bytes = front_bytes(self.spelling);
+        let (front, _) = self.header_bytes.split_at(front_bytes);
+        let mut out = Vec::with_capacity(front_bytes + padded_bytes + TAG_BYTES + more_bytes);
+        out.extend_from_slice(front);
+        out.extend_from_slice(plaintext);
+        if self.header.flags.contains(Flags::PADDED) {
+            out.push(0x80);
+            out.resize(front_bytes + padded_bytes, 0);
+        }
+        let (_, in_out) = out.split_at_mut(front_bytes);
+        let tag = with_associated_data(self.header_bytes, self.topic, |aad| subkey.seal(self.header, aad, in_out))?;
+        out.extend_from_slice(&tag);
+        Ok(out)
+    }
+
+    /// The message, of all that follows the front of the header.
+    pub(crate) fn spell(&self, whole: Vec<u8>) -> Vec<u8> {
+        match self.spelling {
+            Spelling::Binary => whole,
+            Spelling::Json => json(&self.header.key_id, &whole),
+        }
+    }
+}
+
 /// How much a subkey has sealed.
 #[derive(Debug, Default)]
-struct Usage {
+pub(crate) struct Usage {
     messages: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Usage {
     /// Counts one more message of so many bytes and gives its seq, which no other message has; refuses beyond the caps.
-    fn count(&self, bytes: usize) -> Result<u64, SealError> {
+    pub(crate) fn count(&self, bytes: usize) -> Result<u64, SealError> {
         let bytes = u64::try_from(bytes).map_err(|_| SealError::Exhausted)?;
         let add = |counter: &AtomicU64, step: u64, cap: u64| {
             let below = |held: u64| held.checked_add(step).filter(|sum| *sum <= cap);

@@ -1,12 +1,12 @@
-//! What one incarnation of one NOS seals with, and the bytes that a tag and a signature cover.
+//! What one incarnation of one NOS, or one session of a source, seals with, and the bytes that a tag and a signature cover.
 
 use crate::{
     aead::{AeadKey, COUNTERS_BYTES, TAG_BYTES, key_bytes},
-    key::KeyEntry,
     message::{HEADER_BYTES, Header, put, u48_to_be_bytes},
     schedule::subkey,
+    secret::KeyT,
 };
-use aups_core::{PublisherSlot, Session, topic::TOPIC_BYTES_MAX};
+use aups_core::{KeyId, PublisherSlot, Session, Suite, topic::TOPIC_BYTES_MAX};
 use thiserror::Error;
 
 /// A topic that is longer than a topic may be.
@@ -22,9 +22,8 @@ pub(crate) struct Subkey(AeadKey);
 impl Subkey {
     /// Derives and sets up.
     #[expect(clippy::expect_used, reason = "fails only for another length than that of the suite, which we derive")]
-    pub(crate) fn new(entry: &KeyEntry, publisher: PublisherSlot, session: Session) -> Self {
-        let suite = entry.terms.suite;
-        let okm = subkey(&entry.key_t, suite, &entry.key_id, publisher, session);
+    pub(crate) fn new(key_t: &KeyT, suite: Suite, key_id: &KeyId, publisher: PublisherSlot, session: Session) -> Self {
+        let okm = subkey(key_t, suite, key_id, publisher, session);
         let (key, iv) = okm.expose().split_at(key_bytes(suite));
         Self(AeadKey::new(suite, key, iv).expect("a subkey is as long as its suite's key and IV"))
     }

@@ -55,6 +55,9 @@ pub enum KtmError {
     /// The caller's fault: the id is not the hash of the rest in this realm.
     #[error("the scope {0} is not named by the hash of what it says, in this realm")]
     ForeignScope(ScopeId),
+    /// The caller's fault: what NOSs seal for readers has another suite.
+    #[error("the scope {0} asks for a suite that only sources seal with")]
+    SuiteForSources(ScopeId),
     /// A policy asks for keys that live shorter or longer than the KTM allows.
     #[error("keys may live {least} to {most} ms, a policy says {asked}: change its `@keylife`, or the root period")]
     Life {

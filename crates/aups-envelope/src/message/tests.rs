@@ -88,7 +88,6 @@ fn every_fault_of_the_header_has_an_error_in_both_spellings() {
         (with(1, 0), FormatError::UnknownSuite(0)),
         (with(1, 6), FormatError::UnknownSuite(6)),
         (with(1, 4), FormatError::UnknownSuite(4)),
-        (with(1, 5), FormatError::UnknownSuite(5)),
         (with(2, 4), FormatError::UnknownFlag(4)),
         (with(2, 0x83), FormatError::UnknownFlag(0x83)),
         (with(3, 4), FormatError::UnknownContentType(4)),

@@ -14,7 +14,7 @@ pub(crate) struct File<C> {
 }
 
 /// Every file, so that a test can see that none was forgotten.
-pub(crate) const FILES: [&str; 12] = [
+pub(crate) const FILES: [&str; 13] = [
     "acceptance",
     "bearer",
     "certificates",
@@ -27,6 +27,7 @@ pub(crate) const FILES: [&str; 12] = [
     "messages",
     "messages-refused",
     "scope-id",
+    "sources",
 ];
 
 pub(crate) fn path(name: &str) -> PathBuf {
@@ -133,6 +134,24 @@ pub(crate) struct Message {
     pub(crate) aad: String,
     pub(crate) binary: String,
     pub(crate) json: String,
+}
+
+/// A message that a source sealed, from the master of its NOS on: what opens gives `plaintext`, in hex.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct SourceCase {
+    pub(crate) name: String,
+    pub(crate) master: String,
+    pub(crate) node: String,
+    /// That of the registration.
+    pub(crate) suite: u8,
+    pub(crate) credential_id: String,
+    pub(crate) credential: String,
+    pub(crate) key: String,
+    pub(crate) payload: Payload,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) plaintext: Option<String>,
+    pub(crate) verdict: String,
 }
 
 /// A publisher that a reader believes.

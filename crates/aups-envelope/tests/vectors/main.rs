@@ -8,8 +8,9 @@ mod testkit;
 use aups_core::{Bump, Epoch, Flags, KeyId, Obligations, PublisherSlot, ScopeTag, Session, Suite, UnixMillis};
 use aups_envelope::{
     Certificate, ContentType, KeyEntry, KeyTerms, OpeningKey, Plaintext, SealedMessage, SealingKey, Secret, SigningKey,
-    Spelling, VerifyingKey,
+    SourceMaster, SourceOpener, Spelling, VerifyingKey,
     accept::{Acceptance, AcceptanceLimits, Arrival, KeyRing},
+    b64,
     bearer::Bearer,
     enrol::{EnrolRequest, Enrolled},
     identity::IdentityFile,
@@ -19,7 +20,7 @@ use aups_envelope::{
 };
 use form::{
     EnrolledCase, Entry, FILES, File, Holdings, IdentityCase, Jose, KeyResponse, KeySchedule, Message, Payload,
-    Refused, ScopeIdCase, Sequence, hex,
+    Refused, ScopeIdCase, Sequence, SourceCase, hex,
 };
 use std::{fmt::Debug, fs, time::Duration};
 
@@ -62,7 +63,7 @@ fn entry(key: &Entry) -> KeyEntry {
         exp: UnixMillis(key.exp),
         dec: UnixMillis(key.dec),
     };
-    let key_t = aups_envelope::b64::decode_array(&key.key_t).unwrap();
+    let key_t = b64::decode_array(&key.key_t).unwrap();
     let key_id = key.key_id.parse().unwrap();
     KeyEntry { key_id, key_t: Secret::from_bytes(key_t), terms, from: UnixMillis(key.from) }
 }
@@ -280,6 +281,28 @@ fn acceptance() {
     }
 }
 
+#[test]
+fn sources() {
+    for case in File::<SourceCase>::read("sources").unwrap().cases {
+        let master = SourceMaster::new(secret(&case.master));
+        let (node, id) = (case.node.parse().unwrap(), case.credential_id.parse().unwrap());
+        let suite = Suite::try_from(case.suite).unwrap();
+        let (credential, key) = (master.credential(&node, &id), master.key(&node, suite, &id));
+        assert_eq!(b64::encode(credential.expose()), case.credential, "{}", case.name);
+        assert_eq!(b64::encode(key.expose()), case.key, "{}", case.name);
+        let payload = bytes(&case.payload);
+        let opened = match SealedMessage::parse(&payload) {
+            Err(error) => Err(error_name(&error)),
+            Ok(message) => {
+                let opener = SourceOpener::new(&node, suite, &key, id, message.header().session);
+                opener.open(&message).map_err(|error| error_name(&error))
+            }
+        };
+        assert_eq!(opened.as_ref().map_or_else(String::clone, |_| "Ok".into()), case.verdict, "{}", case.name);
+        assert_eq!(opened.ok().map(|plaintext| hex(&plaintext)), case.plaintext, "{}", case.name);
+    }
+}
+
 fn key(case: &Jose) -> VerifyingKey {
     case.key.as_deref().unwrap().parse().unwrap()
 }
@@ -394,7 +417,7 @@ fn the_other_examples_of_the_protocol_are_vectors() {
     assert_eq!(request["jws"], answer["request"]);
     let jws = text(&request, "jws");
     let parts: Vec<&str> = jws.split('.').collect();
-    let decoded = |part: &str| String::from_utf8(aups_envelope::b64::decode(part).unwrap()).unwrap();
+    let decoded = |part: &str| String::from_utf8(b64::decode(part).unwrap()).unwrap();
     for shown in [
         text(&ascon, "subkeyKey"),
         text(&ascon, "subkeyIv"),
