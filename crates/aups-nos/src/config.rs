@@ -3,12 +3,14 @@
 
 use crate::{
     analyse::ScoringRules,
-    rate::Rate,
+    quarantine::QuarantineRules,
+    rate::{Allowance, Rate},
+    sources::SourceRecord,
     topic::{Topics, TopicsError},
 };
-use aups_core::Filter;
+use aups_core::{Filter, NodeId};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -24,6 +26,8 @@ pub struct Config {
     pub retain: Vec<Filter>,
     /// How much sources may send.
     pub quotas: Quotas,
+    /// When senders are kept out, and for how long.
+    pub quarantine: QuarantineRules,
 }
 
 /// The templates of topics, for registered and unregistered sources.
@@ -42,20 +46,79 @@ impl Default for TopicTemplates {
     }
 }
 
-/// How much sources may send.
+/// How much sources may send; what is `None` has no limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Quotas {
-    /// Items of unregistered sources, per address (IPv6: per /64).
-    pub unregistered: Rate,
-    /// Items of a registered source; `None` is no quota.
-    pub registered: Option<Rate>,
+    /// What unregistered sources of one address (IPv6: /64) may send together. Registrations count as items.
+    pub unregistered: Option<Allowance>,
+    /// What a registered source may send.
+    pub registered: Option<Allowance>,
+    /// What a registered source of this type may send instead.
+    pub node_types: BTreeMap<String, Option<Allowance>>,
+    /// What this registered source may send instead.
+    pub nodes: BTreeMap<NodeId, Option<Allowance>>,
+    /// What all sources of one address (IPv6: /64) may send together, registered or not, besides.
+    pub addresses: Option<Allowance>,
+    /// What this NOS takes in all.
+    pub total: Option<Allowance>,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { unregistered: Rate::per_second(100), registered: None }
+        Self {
+            unregistered: Some(Allowance::items(Rate::per_second(100))),
+            registered: None,
+            node_types: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            addresses: None,
+            total: None,
+        }
     }
+}
+
+impl Quotas {
+    /// What holds for a registered source.
+    pub(crate) fn of(&self, source: &SourceRecord) -> Option<Allowance> {
+        let of_node = (!self.nodes.is_empty()).then(|| self.nodes.get(&source.node_id)).flatten();
+        let of_type = || (!self.node_types.is_empty()).then(|| self.node_types.get(&*source.node_type)).flatten();
+        of_node.or_else(of_type).copied().unwrap_or(self.registered)
+    }
+
+    fn check(&self, errors: &mut Vec<ConfigError>) {
+        if self.node_types.len() + self.nodes.len() > QUOTAS_MAX {
+            let message = format!("there are more than {QUOTAS_MAX} types and nodes; give several nodes one type");
+            errors.push(ConfigError { pointer: "/quotas".into(), message });
+        }
+        let fixed = [
+            ("unregistered", self.unregistered),
+            ("registered", self.registered),
+            ("addresses", self.addresses),
+            ("total", self.total),
+        ];
+        let fixed = fixed.into_iter().map(|(name, allowance)| (name.to_owned(), allowance));
+        let types =
+            self.node_types.iter().map(|(name, allowance)| (format!("nodeTypes/{}", escaped(name)), *allowance));
+        let nodes =
+            self.nodes.iter().map(|(name, allowance)| (format!("nodes/{}", escaped(name.as_str())), *allowance));
+        for (name, allowance) in fixed.chain(types).chain(nodes) {
+            let Some(Allowance { items, bytes }) = allowance else { continue };
+            for (what, rate) in [("items", items), ("bytes", bytes)] {
+                if rate.is_some_and(|rate| rate.per_second == 0 || rate.burst == 0) {
+                    let message = "perSecond and burst are at least 1; null is no limit".into();
+                    errors.push(ConfigError { pointer: format!("/quotas/{name}/{what}"), message });
+                }
+            }
+        }
+    }
+}
+
+/// Most quotas of types and nodes together.
+const QUOTAS_MAX: usize = 10_000;
+
+/// A member's name in a JSON Pointer (RFC 6901 section 3).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// What is wrong with a document. Its author is at fault.
@@ -88,6 +151,8 @@ impl ActiveConfig {
             errors.push(topics_error(&error));
             Topics::default()
         });
+        config.quotas.check(&mut errors);
+        config.quarantine.check(&mut errors);
         if errors.is_empty() { Ok(Self { version, config, topics }) } else { Err(errors) }
     }
 }
@@ -103,3 +168,6 @@ pub type ConfigInForce = watch::Receiver<Arc<ActiveConfig>>;
 pub fn fixed(config: Config) -> Result<ConfigInForce, Vec<ConfigError>> {
     Ok(watch::channel(Arc::new(ActiveConfig::new(0, config)?)).1)
 }
+
+#[cfg(test)]
+mod tests;

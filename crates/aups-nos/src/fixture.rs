@@ -2,8 +2,8 @@
 //! that the test moves.
 
 use crate::{
-    Config, KeyLedger, KeyOutcome, KeyRequests, LedgerError, Nos, NosParts, NosSettings, Outgoing, Rate, Reader,
-    ReaderKeys, Readers, Receipt, Registration, Sink, SinkError, Sources,
+    Allowance, Config, KeyLedger, KeyOutcome, KeyRequests, LedgerError, Nos, NosParts, NosSettings, Outgoing, Rate,
+    Reader, ReaderKeys, Readers, Receipt, Registration, Sink, SinkError, Sources,
     accept::{Acceptance, Entry, Sender},
     config::{self, ActiveConfig, Quotas},
     json::Document,
@@ -305,6 +305,7 @@ impl From<Config> for Setup {
 
 /// As by default, but for what unregistered sources may send.
 pub(crate) fn quota(unregistered: Rate) -> Config {
+    let unregistered = Some(Allowance::items(unregistered));
     Config { quotas: Quotas { unregistered, ..Quotas::default() }, ..Config::default() }
 }
 

@@ -22,6 +22,9 @@
 //! | `aups_policy_errors_total` | decisions that failed, on items and on keys: each a no |
 //! | `aups_scope_cache_hits_total`, `aups_scope_cache_misses_total` | items whose scope was found ready; items for which policies were evaluated |
 //! | `aups_scope_cache_entries` | gauge: how many kinds of items the scope is kept for |
+//! | `aups_offences_total{offence}` | what senders did wrong: `over-quota`, `wrong-credential`, `claim-token`, `replay`, `malformed` |
+//! | `aups_quarantines_total{reason}` | senders put in quarantine, by the offence that was one too many or `by-hand` |
+//! | `aups_quarantined_senders` | gauge: senders that are kept out |
 //! | `aups_requests_refused_total{code}` | requests refused, by the code of their problem type |
 //! | `aups_key_requests_dropped_total{reason}` | key requests over MQTT that were not answered: `rate` of their topic, `full` queue |
 //! | `aups_keys_granted_total`, `aups_keys_denied_total` | keys asked for, and what came of it |
@@ -68,6 +71,7 @@ pub mod settings;
 
 mod bounded_log;
 mod problem;
+pub mod quarantine;
 mod rate;
 
 #[cfg(test)]
@@ -81,7 +85,8 @@ pub use key_service::{
 pub use nos::{Nos, NosParts, StartError};
 pub use problem::{PROBLEM_JSON, problem_response, retry_after};
 pub use publish::{Outgoing, Receipt, Sink, SinkError};
-pub use rate::{Buckets, Rate, sender_network};
+pub use quarantine::Quarantine;
+pub use rate::{Allowance, Buckets, Rate, sender_network};
 pub use settings::{BacklogLimits, Durability, KeyServiceLimits, NosSettings, Registration, Transport};
 pub use sources::Sources;
 pub use usage::{UNREGISTERED_USES_MAX, USES_MAX, Usage, UsageError};

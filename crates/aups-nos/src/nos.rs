@@ -12,12 +12,12 @@ use crate::{
     pipeline::{Changes, Pipeline, PipelineParts, backlog::Backlog},
     problem::method_not_allowed,
     publish::Sink,
-    rate::Buckets,
+    quarantine::Quarantine,
     retained::Retained,
     seal::Sealer,
     settings::NosSettings,
     sources::{Sources, SourcesError},
-    southbound::{Southbound, post_data, post_registration},
+    southbound::{LateAnswers, Meters, Southbound, post_data, post_registration},
     usage::{Usage, UsageError},
 };
 use aups_core::{Clock, NosId};
@@ -106,6 +106,7 @@ pub struct Nos {
     usage: Arc<Usage>,
     worker: JoinHandle<()>,
     key_answers: JoinHandle<()>,
+    releases: JoinHandle<()>,
     drain_max: Duration,
 }
 
@@ -185,12 +186,15 @@ impl Nos {
         });
         let key_service = Arc::new(key_service);
         let key_answers = tokio::spawn(answer_requests(Arc::clone(&key_service), key_requests, sink));
+        let quarantine = Arc::new(Quarantine::new(config.clone(), Arc::clone(&clock)));
+        let releases = tokio::spawn(Arc::clone(&quarantine).keep());
         let southbound = Southbound {
             sources,
             acceptance: Acceptance::new(config, settings.transport, clock, address_salt),
             backlog: Arc::clone(&backlog),
-            unregistered: Buckets::new(active.config.quotas.unregistered),
-            registered: active.config.quotas.registered.map(Buckets::new),
+            meters: Meters::default(),
+            quarantine,
+            late_answers: LateAnswers::default(),
         };
         Ok(Self {
             southbound: Arc::new(southbound),
@@ -199,6 +203,7 @@ impl Nos {
             usage,
             worker,
             key_answers,
+            releases,
             drain_max: settings.drain_max,
         })
     }
@@ -223,6 +228,11 @@ impl Nos {
     /// The registered sources, to be administered.
     pub fn sources(&self) -> Arc<Sources> {
         Arc::clone(&self.southbound.sources)
+    }
+
+    /// Who is kept out.
+    pub fn quarantine(&self) -> Arc<Quarantine> {
+        Arc::clone(&self.southbound.quarantine)
     }
 
     /// The topics in use, and the scopes under which something was published on them.
@@ -256,6 +266,7 @@ impl Drop for Nos {
         self.backlog.stop();
         self.worker.abort();
         self.key_answers.abort();
+        self.releases.abort();
     }
 }
 

@@ -30,6 +30,11 @@ impl Refusal {
         self.problem.status
     }
 
+    /// The code of the problem type.
+    pub(crate) fn code(&self) -> &str {
+        code(&self.problem)
+    }
+
     /// What is told: the problem, and when to come back, in whole seconds.
     pub(crate) fn told(self) -> (Problem, Option<u64>) {
         count(&self.problem);
@@ -71,8 +76,11 @@ fn whole_seconds(after: Duration) -> u64 {
 }
 
 fn count(problem: &Problem) {
-    let code = problem.kind.strip_prefix(aups_core::problem::TYPE_PREFIX).unwrap_or(&problem.kind);
-    metrics::counter!("aups_requests_refused_total", "code" => code.to_owned()).increment(1);
+    metrics::counter!("aups_requests_refused_total", "code" => code(problem).to_owned()).increment(1);
+}
+
+fn code(problem: &Problem) -> &str {
+    problem.kind.strip_prefix(aups_core::problem::TYPE_PREFIX).unwrap_or(&problem.kind)
 }
 
 /// A problem as an HTTP response. 401 carries the challenge that RFC 9110 section 11.6.1 demands.

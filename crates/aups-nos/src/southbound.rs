@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 mod data;
+mod defence;
 mod quota;
 mod registration;
 mod stream;
@@ -11,10 +12,11 @@ use crate::{
     json::JsonError,
     pipeline::backlog::{Backlog, NotTaken},
     problem::Refusal,
-    rate::{Buckets, NO_ADDRESS},
+    quarantine::Quarantine,
+    rate::NO_ADDRESS,
     sources::Sources,
 };
-use aups_core::{NodeId, Problem};
+use aups_core::Problem;
 use axum::{
     extract::{ConnectInfo, Request},
     http::{HeaderMap, header},
@@ -26,6 +28,8 @@ use std::{
 };
 
 pub(crate) use data::post_data;
+pub(crate) use defence::LateAnswers;
+pub(crate) use quota::Meters;
 pub(crate) use registration::post_registration;
 
 /// How long a source waits before it tries again when there was no room.
@@ -37,8 +41,9 @@ pub(crate) struct Southbound {
     pub(crate) sources: Arc<Sources>,
     pub(crate) acceptance: Acceptance,
     pub(crate) backlog: Arc<Backlog>,
-    pub(crate) unregistered: Buckets<IpAddr>,
-    pub(crate) registered: Option<Buckets<NodeId>>,
+    pub(crate) meters: Meters,
+    pub(crate) quarantine: Arc<Quarantine>,
+    pub(crate) late_answers: LateAnswers,
 }
 
 /// Where a request came from.

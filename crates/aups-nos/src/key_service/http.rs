@@ -5,7 +5,7 @@ use crate::{
     problem::Refusal,
     southbound::{
         address, bearer,
-        body::{BodyError, discard, read_body},
+        body::{BodyError, DISCARD_BYTES_MAX, discard, read_body},
     },
 };
 use aups_core::{Filter, Problem, limits::KEY_REQUEST_BYTES_MAX};
@@ -30,7 +30,7 @@ pub(crate) async fn post_keys(State(service): State<Arc<KeyService>>, request: R
     match keys(&service, &head.headers, &mut body, from).await {
         Ok(answer) => answer.into_response(),
         Err(refusal) => {
-            discard(&mut body, &head.headers).await;
+            discard(&mut body, &head.headers, DISCARD_BYTES_MAX).await;
             refusal.into_response()
         }
     }

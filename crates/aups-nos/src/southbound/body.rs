@@ -17,7 +17,7 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 const PART_TIME_MAX: Duration = Duration::from_mins(5);
 /// Bytes of a refused body that are still read, and thrown away, so that its sender sees the answer and not a connection
 /// that broke.
-const DISCARD_BYTES_MAX: usize = 16 << 20;
+pub(crate) const DISCARD_BYTES_MAX: usize = 16 << 20;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A body that could not be read. The sender, or the way from it, is at fault.
@@ -89,12 +89,16 @@ async fn next_part(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
 
 /// Reads what is left of a refused body without keeping any of it. Nothing where the client waits to be told to send it
 /// (RFC 9110 section 10.1.1): it is told not to.
-pub(crate) async fn discard(body: &mut Body, headers: &HeaderMap) {
+pub(crate) async fn discard(body: &mut Body, headers: &HeaderMap, bytes_max: usize) {
     if headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return;
     }
+    // All of it or nothing: its sender sees a broken connection in either case.
+    if usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX) > bytes_max {
+        return;
+    }
     let read = async {
-        let mut left = DISCARD_BYTES_MAX;
+        let mut left = bytes_max;
         while let Ok(Some(part)) = next_part(body).await {
             left = left.saturating_sub(part.len());
             if left == 0 {

@@ -1,15 +1,18 @@
 //! `POST /data`: a value, a batch of values, or a [stream](super::stream) of lines.
 
 use super::{
-    MediaType, Southbound, address, bad_json, bearer,
-    body::{BodyError, discard, read_body},
+    MediaType, Southbound, address, bad_json,
+    body::{BodyError, read_body},
+    defence::Admitted,
     media_type, media_type_refused, not_taken,
+    quota::Charges,
     stream::Stream,
 };
 use crate::{
     accept::{AcceptError, Entry, Sender},
     json::{Document, Place, Value},
     problem::Refusal,
+    quarantine::Accused,
 };
 use aups_core::{Problem, limits::BODY_BYTES_MAX};
 use axum::{
@@ -29,27 +32,33 @@ const MEDIA_TYPES: &str = "application/json (also the default) or application/x-
 pub(crate) async fn post_data(State(southbound): State<Arc<Southbound>>, request: Request) -> Response {
     let from = address(&request);
     let (head, mut body) = request.into_parts();
-    match take(&southbound, &head.headers, &mut body, from).await {
-        Ok(accepted) => (StatusCode::ACCEPTED, Json(serde_json::json!({ "accepted": accepted }))).into_response(),
-        Err(refusal) => {
-            discard(&mut body, &head.headers).await;
-            refusal.into_response()
+    let Admitted { sender, is_known } = match southbound.admit(&head.headers, from) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return southbound.refuse(refusal, Accused::Address(from), &head, &mut body).await,
+    };
+    match take(&southbound, &head.headers, &sender, &mut body, from).await {
+        Ok(accepted) => {
+            if is_known {
+                southbound.quarantine.good(sender.accused());
+            }
+            (StatusCode::ACCEPTED, Json(serde_json::json!({ "accepted": accepted }))).into_response()
         }
+        Err(refusal) => southbound.refuse(refusal, sender.accused(), &head, &mut body).await,
     }
 }
 
-async fn take(southbound: &Southbound, headers: &HeaderMap, body: &mut Body, from: IpAddr) -> Result<u64, Refusal> {
-    let sender = match bearer(headers)? {
-        None => Sender::Unregistered(from),
-        Some(credential) => {
-            let source = southbound.sources.authenticate(credential).ok_or_else(unknown)?;
-            Sender::Registered { source, sealed: None }
-        }
-    };
-    southbound.charge(&sender, 1)?;
+async fn take(
+    southbound: &Southbound,
+    headers: &HeaderMap,
+    sender: &Sender,
+    body: &mut Body,
+    from: IpAddr,
+) -> Result<u64, Refusal> {
+    let charges = southbound.charges(sender, from);
+    southbound.charge(&charges, 1)?;
     match media_type(headers) {
-        MediaType::Json => take_whole(southbound, &sender, body).await,
-        MediaType::Lines => Stream::new(southbound, sender).take(body).await,
+        MediaType::Json => take_whole(southbound, sender, &charges, body).await,
+        MediaType::Lines => Stream::new(southbound, sender, from).take(body).await,
         MediaType::Other(given) => Err(media_type_refused(given, MEDIA_TYPES)),
     }
 }
@@ -73,7 +82,12 @@ impl Southbound {
     }
 }
 
-async fn take_whole(southbound: &Southbound, sender: &Sender, body: &mut Body) -> Result<u64, Refusal> {
+async fn take_whole(
+    southbound: &Southbound,
+    sender: &Sender,
+    charges: &Charges,
+    body: &mut Body,
+) -> Result<u64, Refusal> {
     let text = read_body(body, BODY_BYTES_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => Problem::new(
             413,
@@ -85,9 +99,11 @@ async fn take_whole(southbound: &Southbound, sender: &Sender, body: &mut Body) -
         other => Refusal::from(other),
     })?;
     let mut entries = Vec::with_capacity(1);
-    southbound.entries(&text, sender, &mut entries)?;
+    let taken = southbound.entries(&text, sender, &mut entries);
     let count = entries.len();
-    southbound.owe(sender, count);
+    // The first item was paid for with the request.
+    southbound.owe(charges, count.saturating_sub(1), text.len());
+    taken?;
     southbound.backlog.append(entries, Vec::new()).await.map_err(|(why, _)| not_taken(why))?;
     Ok(count_accepted(count))
 }
@@ -97,15 +113,6 @@ pub(super) fn count_accepted(items: usize) -> u64 {
     let items = u64::try_from(items).unwrap_or(u64::MAX);
     metrics::counter!("aups_items_accepted_total").increment(items);
     items
-}
-
-fn unknown() -> Problem {
-    Problem::new(
-        401,
-        "not-authenticated",
-        "not authenticated",
-        "the credential is not that of a registered source; register again, or leave Authorization out to send unregistered",
-    )
 }
 
 fn bad_value(error: &AcceptError<'_>, document: &Document<'_>, value: Value<'_>) -> Problem {

@@ -1,14 +1,12 @@
 //! `POST /registration`: a source says what it is and gets a credential.
 
-use super::{
-    MediaType, Southbound, address, bad_json, bearer,
-    body::{discard, read_body},
-    media_type, media_type_refused,
-};
+use super::{MediaType, Southbound, address, bad_json, bearer, body::read_body, media_type, media_type_refused};
 use crate::{
+    accept::Sender,
     json::{Document, Value},
     normalise::TEXT_CHARS_MAX,
     problem::Refusal,
+    quarantine::Accused,
     sources::{NewSource, Registered, SourcesError},
 };
 use aups_core::{NodeId, Problem, id::NameError};
@@ -44,10 +42,7 @@ pub(crate) async fn post_registration(State(southbound): State<Arc<Southbound>>,
     let (head, mut body) = request.into_parts();
     match register(&southbound, &head.headers, &mut body, from).await {
         Ok(registered) => answer(&registered),
-        Err(refusal) => {
-            discard(&mut body, &head.headers).await;
-            refusal.into_response()
-        }
+        Err(refusal) => southbound.refuse(refusal, Accused::Address(from), &head, &mut body).await,
     }
 }
 
@@ -57,7 +52,8 @@ async fn register(
     body: &mut Body,
     from: IpAddr,
 ) -> Result<Registered, Refusal> {
-    southbound.charge_address(from, 1)?;
+    southbound.admit_address(from)?;
+    southbound.charge(&southbound.charges(&Sender::Unregistered(from), from), 1)?;
     let token = bearer(headers)?;
     if !southbound.sources.may_register(token).await.map_err(|error| refused(&error))? {
         return Err(refused(&SourcesError::Token));

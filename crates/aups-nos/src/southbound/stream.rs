@@ -1,12 +1,13 @@
 //! A stream of lines (NDJSON), taken in bounded memory until the first bad one.
 
-use super::{Southbound, body::read_part, data::count_accepted, not_taken};
+use super::{Southbound, body::read_part, data::count_accepted, not_taken, quota::Charges};
 use crate::{
     accept::{Entry, Sender},
     problem::Refusal,
 };
 use aups_core::{Problem, limits::LINE_BYTES_MAX};
 use axum::body::Body;
+use std::net::IpAddr;
 
 /// Entries of a stream that are handed to the backlog together.
 const STREAM_ENTRIES_MAX: usize = 512;
@@ -14,7 +15,9 @@ const STREAM_ENTRIES_MAX: usize = 512;
 /// A stream of lines on its way in, in bounded memory: one line, and the entries of one append.
 pub(super) struct Stream<'a> {
     southbound: &'a Southbound,
-    sender: Sender,
+    sender: &'a Sender,
+    from: IpAddr,
+    charges: Charges,
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
     /// The number of the line that is read, from 1.
@@ -26,8 +29,18 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(southbound: &'a Southbound, sender: Sender) -> Self {
-        Self { southbound, sender, partial: Vec::new(), line: 1, entries: Vec::new(), any: false, accepted: 0 }
+    pub(super) fn new(southbound: &'a Southbound, sender: &'a Sender, from: IpAddr) -> Self {
+        Self {
+            southbound,
+            sender,
+            from,
+            charges: southbound.charges(sender, from),
+            partial: Vec::new(),
+            line: 1,
+            entries: Vec::new(),
+            any: false,
+            accepted: 0,
+        }
     }
 
     pub(super) async fn take(mut self, body: &mut Body) -> Result<u64, Refusal> {
@@ -43,6 +56,9 @@ impl<'a> Stream<'a> {
 
     async fn lines(&mut self, body: &mut Body) -> Result<(), Refusal> {
         while let Some(part) = read_part(body).await? {
+            // A stream may last: the quotas that hold now.
+            self.charges = self.southbound.charges(self.sender, self.from);
+            self.southbound.owe(&self.charges, 0, part.len());
             let mut lines = part.split(|byte| *byte == b'\n').peekable();
             while let Some(line) = lines.next() {
                 if self.partial.len() + line.len() > LINE_BYTES_MAX {
@@ -73,15 +89,15 @@ impl<'a> Stream<'a> {
             let place = |problem: Problem| Problem { line: Some(at), ..problem };
             // The first value was paid for with the request.
             if !first {
-                self.southbound.charge(&self.sender, 1).map_err(|refusal| refusal.map(place))?;
+                self.southbound.charge(&self.charges, 1).map_err(|refusal| refusal.map(place))?;
             }
             let before = self.entries.len();
-            let taken = self.southbound.entries(text, &self.sender, &mut self.entries);
+            let taken = self.southbound.entries(text, self.sender, &mut self.entries);
             if let Err(refusal) = taken {
                 self.entries.truncate(before);
                 return Err(refusal.map(place));
             }
-            self.southbound.owe(&self.sender, self.entries.len() - before);
+            self.southbound.owe(&self.charges, (self.entries.len() - before).saturating_sub(1), 0);
             if self.entries.len() >= STREAM_ENTRIES_MAX {
                 self.append().await?;
             }

@@ -1,5 +1,5 @@
 use crate::{
-    BacklogLimits, Config, NosSettings, Rate, Registration,
+    Allowance, BacklogLimits, Config, NosSettings, Rate, Registration,
     config::Quotas,
     fixture::{Answer, Mood, Rig, Setup, data, from, lines, post, quota, with_bearer, with_type},
     normalise::NAMELESS,
@@ -264,7 +264,8 @@ async fn unregistered_senders_have_a_quota_per_address() {
 
 #[tokio::test]
 async fn a_batch_beyond_the_quota_is_taken_once_and_paid_off() {
-    assert_eq!(Quotas::default().unregistered, Rate { per_second: 100, burst: 100 });
+    let allowance = Allowance { items: Some(Rate { per_second: 100, burst: 100 }), bytes: None };
+    assert_eq!(Quotas::default().unregistered, Some(allowance));
     let config = quota(Rate { per_second: 1, burst: 100 });
     let rig = Rig::with(config, None).await;
     assert_eq!(rig.data(format!("[{}]", vec!["1"; 1_000].join(","))).await.accepted(), 1_000);
@@ -281,7 +282,7 @@ async fn a_batch_beyond_the_quota_is_taken_once_and_paid_off() {
 
 #[tokio::test]
 async fn a_registered_source_may_have_a_quota() {
-    let quotas = Quotas { registered: Some(Rate { per_second: 1, burst: 2 }), ..Quotas::default() };
+    let quotas = Quotas { registered: Some(Allowance::items(Rate { per_second: 1, burst: 2 })), ..Quotas::default() };
     let config = Config { quotas, ..Config::default() };
     let rig = Rig::with(config, None).await;
     let (one, other) = (rig.register("s1").await, rig.register("s2").await);

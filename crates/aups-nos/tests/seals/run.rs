@@ -5,7 +5,7 @@ use aups_core::{Clock, KeyId, ManualClock, Sub, Topic, UnixMillis, limits::SKEW_
 use aups_envelope::{SealedMessage, Secret, SigningKey, sha256};
 use aups_ktm::{KeysTopicsManager as _, Ktm, KtmSettings, custody::Keyring};
 use aups_nos::{
-    Config, Nos, NosParts, NosSettings, Outgoing, Rate, Reader, Readers, Receipt, Sink, SinkError,
+    Config, Nos, NosParts, NosSettings, Outgoing, Reader, Readers, Receipt, Sink, SinkError,
     config::{Quotas, fixed},
     key_request_queue,
 };
@@ -276,7 +276,7 @@ async fn live(world: &World, of: u8, clock: Arc<ManualClock>, numbers: &mut Test
         taken: AtomicU64::new(0),
         moved: Notify::new(),
     });
-    let quotas = Quotas { unregistered: Rate::per_second(u32::MAX), ..Quotas::default() };
+    let quotas = Quotas { unregistered: None, ..Quotas::default() };
     let config = fixed(Config { quotas, ..Config::default() }).map_err(|_| "the configuration is not valid")?;
     let nos = Nos::start(NosParts {
         id: format!("nos-{of}").parse()?,
