@@ -10,7 +10,8 @@ use crate::{
 };
 use aups_core::{Filter, NodeId};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use serde_path_to_error::{Path, Segment};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -28,6 +29,43 @@ pub struct Config {
     pub quotas: Quotas,
     /// When senders are kept out, and for how long.
     pub quarantine: QuarantineRules,
+}
+
+impl Config {
+    /// Reads a document of which it is known that it is JSON. What it says is not yet checked: see [`ActiveConfig::new`].
+    pub fn from_json(text: &[u8]) -> Result<Self, ConfigError> {
+        // An array would do as a list of members in their order, which nobody means.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ConfigError { pointer: String::new(), message: "a configuration is a JSON object".into() });
+        }
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let config: Self = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| ConfigError { pointer: pointer(error.path()), message: error.inner().to_string() })?;
+        json.end().map_err(|error| ConfigError { pointer: String::new(), message: error.to_string() })?;
+        Ok(config)
+    }
+
+    /// The document with all of its members.
+    pub fn to_json(&self) -> String {
+        // Texts, numbers, lists and maps by name, which JSON always takes.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// As RFC 6901 writes it.
+fn pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        // Writing to a String does not fail.
+        let _ = match segment {
+            Segment::Seq { index } => write!(pointer, "/{index}"),
+            Segment::Map { key: name } | Segment::Enum { variant: name } => {
+                write!(pointer, "/{}", escaped(name))
+            }
+            Segment::Unknown => Ok(()),
+        };
+    }
+    pointer
 }
 
 /// The templates of topics, for registered and unregistered sources.

@@ -10,6 +10,7 @@ pub(crate) mod mqtt;
 
 use crate::{
     bounded_log::BoundedLog,
+    config::ConfigInForce,
     problem::Refusal,
     rate::{Buckets, sender_network},
     settings::KeyServiceLimits,
@@ -169,8 +170,8 @@ pub(crate) struct KeyService {
     readers: Arc<dyn Readers>,
     ledger: Option<Arc<dyn KeyLedger>>,
     policies: watch::Receiver<Arc<Pdp>>,
-    /// First levels of topics on which something may be published.
-    first_levels: Vec<String>,
+    /// Says on which first levels of topics something may be published.
+    config: ConfigInForce,
     residuals: Arc<Residuals>,
     failures: Mutex<HashMap<ScopeId, BoundedLog>>,
     clock: Arc<dyn Clock>,
@@ -192,7 +193,7 @@ pub(crate) struct KeyServiceParts {
     pub(crate) readers: Arc<dyn Readers>,
     pub(crate) ledger: Option<Arc<dyn KeyLedger>>,
     pub(crate) policies: watch::Receiver<Arc<Pdp>>,
-    pub(crate) first_levels: Vec<String>,
+    pub(crate) config: ConfigInForce,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: KeyServiceLimits,
 }
@@ -208,7 +209,7 @@ impl KeyService {
             readers,
             ledger,
             policies,
-            first_levels,
+            config,
             clock,
             limits,
         } = parts;
@@ -221,7 +222,7 @@ impl KeyService {
             readers,
             ledger,
             policies,
-            first_levels,
+            config,
             residuals,
             failures: Mutex::default(),
             clock,
@@ -332,7 +333,8 @@ impl KeyService {
     }
 
     fn readable(&self, pdp: &Pdp, who: &Principal) -> Vec<Filter> {
-        let first_levels: Vec<_> = self.first_levels.iter().map(String::as_str).collect();
+        let levels = self.config.borrow().topics.first_levels();
+        let first_levels: Vec<_> = levels.iter().map(String::as_str).collect();
         pdp.readable_among(who, &first_levels)
     }
 

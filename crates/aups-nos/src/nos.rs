@@ -180,7 +180,7 @@ impl Nos {
             readers,
             ledger,
             policies,
-            first_levels: active.topics.first_levels(),
+            config: config.clone(),
             clock: Arc::clone(&clock),
             limits: settings.key_service,
         });

@@ -4,6 +4,7 @@
 mod audit;
 mod backup;
 mod bench;
+mod config;
 mod demo;
 mod enrol;
 mod group;
@@ -27,6 +28,7 @@ pub(crate) mod failure;
 pub(crate) mod http;
 mod stop;
 pub(crate) mod terminal;
+mod versions;
 
 use admin::ServerArgs;
 use clap::{Parser, Subcommand};
@@ -71,6 +73,7 @@ enum Command {
     Source(source::Source),
     Policy(policy::Policy),
     Schema(schema::Schema),
+    Config(config::Config),
     Key(key::Key),
     Token(token::Token),
     Audit(audit::Audit),
@@ -108,6 +111,7 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
             Command::Source(source) => source.run(&server).await,
             Command::Policy(policy) => policy.run(&server).await,
             Command::Schema(schema) => schema.run(&server).await,
+            Command::Config(config) => config.run(&server).await,
             Command::Key(key) => key.run(&server).await,
             Command::Token(token) => token.run(&server).await,
             Command::Audit(audit) => audit.run(&server).await,

@@ -4,6 +4,7 @@ mod admin;
 mod admin_tokens;
 mod administration;
 pub(crate) mod audit;
+mod config;
 mod data_path;
 mod digest;
 mod enrolment;
@@ -18,6 +19,7 @@ mod registry;
 mod replica;
 mod revocation;
 mod sink;
+mod versions;
 
 use crate::settings::ServerSettings;
 use admin::SourcesAdmin;
@@ -51,7 +53,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let keyring = open_keyring(&settings, &*process.store).await?;
     let nos_id: NosId = NOS_ID.parse()?;
     let signing_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &nos_id).await?;
-    let administration = Administration::open(&mut process, keyring).await?;
+    let administration = Administration::open(&mut process, keyring, settings.initial_config()).await?;
     let listener = listen("http", settings.http).await?;
     let server_url = settings.public_url.clone().unwrap_or(format!("http://{}", listener.local_addr()?));
     let realm = Realm {
@@ -61,6 +63,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         residuals: Arc::clone(&administration.residuals),
         readers: Arc::clone(&administration.registry) as _,
         clock: Arc::clone(&process.clock),
+        config: administration.config.in_force(),
     };
     let data_path = DataPath::start(&mut process, &settings, nos_id, signing_key, realm).await?;
     let DataPath { nos, mqtt } = &data_path;

@@ -72,7 +72,7 @@ pub(crate) struct ServerSettings {
     pub(crate) kek: KekHolder,
     /// A file with the passphrase; else it is `AUPS_KEK_PASSPHRASE` in the environment, or asked for on the terminal.
     pub(crate) kek_passphrase_file: Option<PathBuf>,
-    /// The broker keeps the last message of every topic that one of these filters matches.
+    /// The broker keeps the last message of every topic that one of these filters matches, while nothing was administered.
     pub(crate) retain: Vec<Filter>,
     /// How readers reach the HTTP listener, if not by its own address.
     pub(crate) public_url: Option<String>,
@@ -128,6 +128,11 @@ impl ServerSettings {
             );
         }
         Ok(())
+    }
+
+    /// The configuration that is in force while nothing was administered.
+    pub(crate) fn initial_config(&self) -> Config {
+        Config { retain: self.retain.clone(), ..self.initial.clone() }
     }
 
     /// How things register.

@@ -19,3 +19,37 @@ fn more_types_and_nodes_than_are_taken_are_refused() {
     let config = Config { quotas: Quotas { nodes, ..Quotas::default() }, ..Config::default() };
     assert_eq!(ActiveConfig::new(1, config).unwrap_err()[0].pointer, "/quotas");
 }
+
+fn refused(text: &str) -> Vec<ConfigError> {
+    match Config::from_json(text.as_bytes()) {
+        Err(error) => vec![error],
+        Ok(config) => ActiveConfig::new(1, config).unwrap_err(),
+    }
+}
+
+fn place(text: &str) -> String {
+    let errors = refused(text);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.into_iter().next().unwrap().pointer
+}
+
+#[test]
+fn what_a_document_leaves_out_is_as_by_default_and_it_is_written_in_full() {
+    let config = Config::from_json(br#"{"retain":["data/#"]}"#).unwrap();
+    assert_eq!(config, Config { retain: vec!["data/#".parse().unwrap()], ..Config::default() });
+    let text = config.to_json();
+    assert!(text.contains(r#""registered":"data/{nodeId}/{name}""#), "{text}");
+    assert_eq!(Config::from_json(text.as_bytes()).unwrap(), config);
+    ActiveConfig::new(0, Config::default()).unwrap();
+}
+
+#[test]
+fn an_error_names_its_place() {
+    assert_eq!(place(r#"{"retain":["data/#","a/#/b"]}"#), "/retain/1");
+    assert_eq!(place(r#"{"topics":{"registred":"data/{nodeId}"}}"#), "/topics/registred");
+    assert_eq!(place(r#"{"quotas":{"total":{"items":{"perSecond":-1,"burst":1}}}}"#), "/quotas/total/items/perSecond");
+    assert_eq!(place(r#"{"topic/s~":1}"#), "/topic~1s~0");
+    assert_eq!(place("[]"), "");
+    assert_eq!(place("{} {}"), "");
+    assert_eq!(place(r#"{"topics":{"registered":"{nodeId}/{name}"}}"#), "/topics");
+}

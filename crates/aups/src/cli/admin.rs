@@ -178,6 +178,19 @@ impl Admin {
         }
     }
 
+    /// JSON, as it was written, by `method`; answered with text, or with a problem that the caller tells in its own way.
+    pub(crate) async fn send_document(
+        &self,
+        method: Method,
+        path: &str,
+        document: String,
+        if_version: Option<u64>,
+    ) -> Result<Result<String, Problem>, Failure> {
+        let request = self.request(method, path).header("content-type", "application/json").body(document);
+        let response = self.response(expecting(request, if_version)).await?;
+        Ok(http::answer(&self.server, response).await?.map(|body| String::from_utf8_lossy(&body).into_owned()))
+    }
+
     /// `POST` of a secret, answered with what is read piece by piece.
     pub(crate) async fn download(&self, path: &str, secret: SecretBytes) -> Result<Response, Failure> {
         let response = self.response(self.request(Method::POST, path).body(secret.expose().to_vec())).await?;

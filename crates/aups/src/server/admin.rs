@@ -1,10 +1,11 @@
-//! The administrator's HTTP API (DESIGN section 11): readers, groups, sources, policies, keys, tokens, audit. Bearer admin token.
+//! The administrator's HTTP API (DESIGN section 11): readers, groups, sources, policies, configuration, keys, tokens, audit. Bearer admin token.
 
 pub(super) mod access;
 mod app_bearers;
 mod audit;
 mod backup;
 mod condition;
+mod config;
 mod explain;
 mod groups;
 mod keys;
@@ -15,9 +16,11 @@ mod schema;
 mod scopes;
 mod sources;
 mod tokens;
+mod versions;
 
 use super::{
     audit::{Event, Note},
+    config::Configuration,
     http::{Refused, read_body},
     nodes::Nodes,
     policies::Policies,
@@ -50,6 +53,7 @@ pub(crate) struct Admin {
     pub(crate) registry: Arc<Registry>,
     pub(crate) realm: Arc<Realm>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) config: Arc<Configuration>,
     /// Those of this process, if it is a NOS.
     pub(crate) sources: Option<SourcesAdmin>,
     pub(crate) usage: Arc<Usage>,
@@ -111,6 +115,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(groups::router())
         .merge(policies::router())
         .merge(schema::router())
+        .merge(config::router())
         .merge(explain::router())
         .merge(keys::router())
         .merge(backup::router())

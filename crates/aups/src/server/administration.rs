@@ -3,6 +3,7 @@
 use super::{
     admin::{self, Admin, AppBearers, Sessions, SourcesAdmin},
     audit::{Event, KeyHistory, Signer, state},
+    config::Configuration,
     enrolment::{self, Enrolment, Reach},
     nodes::Nodes,
     policies::Policies,
@@ -10,7 +11,7 @@ use super::{
     registry::Registry,
 };
 use aups_ktm::{Ktm, KtmSettings, Realm, custody::Keyring};
-use aups_nos::Usage;
+use aups_nos::{Config, Usage};
 use aups_policy::Residuals;
 use axum::{Router, routing::post};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(super) struct Administration {
     pub(super) ktm: Arc<Ktm>,
     pub(super) realm: Arc<Realm>,
     pub(super) policies: Arc<Policies>,
+    pub(super) config: Arc<Configuration>,
     pub(super) residuals: Arc<Residuals>,
     pub(super) registry: Arc<Registry>,
 }
@@ -41,7 +43,7 @@ pub(super) struct Surroundings {
 
 impl Administration {
     /// Takes up the realm of the process's store, or makes one.
-    pub(super) async fn open(process: &mut Process, keyring: Keyring) -> anyhow::Result<Self> {
+    pub(super) async fn open(process: &mut Process, keyring: Keyring, initial: Config) -> anyhow::Result<Self> {
         let keys = KeyHistory::begin(Arc::clone(&process.store)).await?;
         process.keep_up(keys.tell(Arc::clone(&process.audit)));
         let (store, clock) = (&process.store, &process.clock);
@@ -49,21 +51,24 @@ impl Administration {
         let (realm, ktm) = (Arc::clone(ktm.realm()), Arc::new(ktm));
         process.audit.sign_with(Signer::realm(Arc::clone(&realm)));
         let policies = Arc::new(Policies::open(realm.id(), Arc::clone(store), Arc::clone(clock)).await?);
+        let config = Configuration::open(Arc::clone(store), Arc::clone(clock), initial).await?;
+        let config = Arc::new(config);
         let residuals = Arc::new(Residuals::new(RESIDUALS_MAX));
         let registry =
             Registry::open(&**store, Arc::clone(&ktm), Arc::clone(&residuals), policies.decisions(), Arc::clone(clock));
         let registry = Arc::new(registry.await?);
         let active = policies.active().version.clone();
-        let loaded = Event::PoliciesLoaded { version: active.number, policies: active.policies };
-        process.audit.record(loaded).await?;
+        let policies_loaded = policies.decisions().borrow().set().len();
+        process.audit.record(Event::PoliciesLoaded { version: active.number, policies: policies_loaded }).await?;
+        process.audit.record(Event::ConfigLoaded { version: config.active().version.number }).await?;
         let told = (Arc::clone(&registry), Arc::clone(&policies));
         process.audit.tell_state(move || state::whole(&told.0, &told.1)).await?;
-        Ok(Self { ktm, realm, policies, residuals, registry })
+        Ok(Self { ktm, realm, policies, config, residuals, registry })
     }
 
     /// Whether no policy is in force, so that nobody reads.
     pub(super) fn nobody_reads(&self) -> bool {
-        self.policies.active().version.policies == 0
+        self.policies.decisions().borrow().set().is_empty()
     }
 
     /// Where readers get their identities.
@@ -86,6 +91,7 @@ impl Administration {
             registry: Arc::clone(&self.registry),
             realm: Arc::clone(&self.realm),
             policies: Arc::clone(&self.policies),
+            config: Arc::clone(&self.config),
             sources,
             usage,
             ktm: Arc::clone(&self.ktm),

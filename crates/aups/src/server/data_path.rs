@@ -14,7 +14,7 @@ use aups_core::{Clock, NosId};
 use aups_envelope::{SigningKey, VerifyingKey};
 use aups_ktm::KeysTopicsManager;
 use aups_nos::{
-    Config, ConfigInForce, KeyRequests, Nos, NosParts, NosSettings, Sink, Transport, config, key_request_queue,
+    ConfigInForce, KeyRequests, Nos, NosParts, NosSettings, Sink, Transport, key_request_queue,
     publish::{BrokerUrl, RemoteBroker},
 };
 use aups_policy::{Pdp, Residuals};
@@ -30,6 +30,7 @@ pub(super) struct Realm {
     pub(super) residuals: Arc<Residuals>,
     pub(super) readers: Arc<dyn Credentials>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) config: ConfigInForce,
 }
 
 /// A NOS at work.
@@ -48,7 +49,7 @@ impl DataPath {
         signing_key: SigningKey,
         realm: Realm,
     ) -> anyhow::Result<Self> {
-        let Realm { key, ktm, decisions, residuals, readers, clock } = realm;
+        let Realm { key, ktm, decisions, residuals, readers, clock, config } = realm;
         let (key_requests_in, key_requests) = key_request_queue();
         let mqtt = Mqtt::start(settings, &id, Arc::clone(&readers), decisions.clone(), key_requests_in).await?;
         let nos = Nos::start(NosParts {
@@ -63,7 +64,7 @@ impl DataPath {
             store: Arc::clone(&process.store),
             queue: Some(open_queue(settings).await?),
             clock,
-            config: config_in_force(settings)?,
+            config,
             settings: nos_settings(settings),
             ledger: Some(Arc::new(KeyAudit::new(Arc::clone(&process.audit)))),
             key_requests,
@@ -133,14 +134,6 @@ async fn review_sessions(mut decisions: watch::Receiver<Arc<Pdp>>, sessions: Arc
 
 async fn open_queue(settings: &ServerSettings) -> anyhow::Result<IngestQueue> {
     Ok(IngestQueue::open(settings.data_dir.join("queue"), QueueLimits::default()).await?)
-}
-
-fn config_in_force(settings: &ServerSettings) -> anyhow::Result<ConfigInForce> {
-    let config = Config { retain: settings.retain.clone(), ..settings.initial.clone() };
-    config::fixed(config).map_err(|errors| {
-        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("the configuration is not valid: {}", errors.join("; "))
-    })
 }
 
 fn nos_settings(settings: &ServerSettings) -> NosSettings {

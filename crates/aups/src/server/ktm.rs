@@ -44,7 +44,7 @@ pub(crate) async fn start_ktm(settings: ServerSettings) -> anyhow::Result<KtmSer
     settings.check_listener("http", settings.http)?;
     let mut process = Process::open(&settings.data_dir).await?;
     let keyring = open_keyring(&settings, &*process.store).await?;
-    let administration = Administration::open(&mut process, keyring.clone()).await?;
+    let administration = Administration::open(&mut process, keyring.clone(), settings.initial_config()).await?;
     let ca = Ca::open(Arc::clone(&process.store), &keyring, Arc::clone(&process.clock)).await?;
     let usage = Arc::new(Usage::open(Arc::clone(&process.store)).await?);
     let listener = listen("http", settings.http).await?;

@@ -5,6 +5,7 @@ use super::{
     admin::{self, Sessions, SourcesAdmin},
     administration::RESIDUALS_MAX,
     audit::Signer,
+    config::FollowedConfig,
     data_path::{DataPath, Realm},
     enrolment::{ENROL_BODY_BYTES_MAX, Reach},
     http::{self, Refused, read_body},
@@ -46,7 +47,7 @@ const CERTIFICATE_LOOKED_AT_EVERY: Duration = Duration::from_hours(1);
 const CERTIFICATE_LOOKED_AT_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is administered at the KTM.
-const OF_THE_KTM: [&str; 14] = [
+const OF_THE_KTM: [&str; 16] = [
     "/v1/users",
     "/v1/users/{*rest}",
     "/v1/apps",
@@ -56,6 +57,8 @@ const OF_THE_KTM: [&str; 14] = [
     "/v1/policies",
     "/v1/policies/{*rest}",
     "/v1/schema",
+    "/v1/config",
+    "/v1/config/{*rest}",
     "/v1/explain",
     "/v1/keys/{*rest}",
     "/v1/scopes",
@@ -72,10 +75,12 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
     let listener = listen("http", settings.http).await?;
     let server_url = settings.public_url.clone().unwrap_or(format!("http://{}", listener.local_addr()?));
 
+    let config = FollowedConfig::open(Arc::clone(&process.store), settings.initial_config()).await?;
+    let config = Arc::new(config);
     let (dir, clock) = (process.dir.join("link"), Arc::clone(&process.clock));
     let replica = OnceLock::new();
     let remote = RemoteKtm::connect(LinkSettings { url: url.clone(), dir, admission, clock }, |realm_key| {
-        Arc::clone(replica.get_or_init(|| Arc::new(Replica::new(realm_id(realm_key))))) as _
+        Arc::clone(replica.get_or_init(|| Arc::new(Replica::new(realm_id(realm_key), Arc::clone(&config))))) as _
     });
     let remote = Arc::new(remote.await?);
     let replica = replica.into_inner().context("the link has no realm")?;
@@ -93,6 +98,7 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
         residuals: Arc::new(Residuals::new(RESIDUALS_MAX)),
         readers: Arc::clone(&replica) as _,
         clock: remote.clock(),
+        config: config.in_force(),
     };
     let data_path = DataPath::start(&mut process, &settings, id, signing_key, realm).await?;
     let DataPath { nos, mqtt } = &data_path;

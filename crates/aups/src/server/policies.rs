@@ -1,33 +1,28 @@
 //! The policy administration point: numbered versions of the policy set, kept, and one of them active.
 //!
-//! Records: `policy/head` names the active version; `policy/version/<number, ten digits>` says when, by whom and why;
-//! `policy/text/<number>` is the text to the letter. A start reads the active version alone, however many are kept.
-//! `policy/active` is the text of the active version once more: what NOSs that follow this realm decide by.
-//! Version 0 is the empty set that every realm starts with: nobody reads. It is never stored. `policy/schema` holds what the
-//! administrator added to the schema.
+//! Records: those of [`Versions`], and `policy/active` is the text of the active version once more: what NOSs that follow
+//! this realm decide by. Version 0 is the empty set: nobody reads. `policy/schema` holds what the administrator added to the
+//! schema.
 
-use super::registry::Registry;
+use super::{
+    registry::Registry,
+    versions::{Reason, Version, Versions, VersionsError, json, parse},
+};
 use aups_core::{Clock, Principal, RealmId, Sub, Topic, UnixMillis};
 use aups_policy::{AttributeError, Diff, Pdp, PolicyError, PolicySet, Schema, SchemaError, SchemaExtension, diff};
-use aups_store::{Change, Expect, Store, StoreError, Versioned};
+use aups_store::{Expect, Store, StoreError};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, watch};
 
-/// Versions that are kept, the active one included; the oldest go.
-pub(crate) const VERSIONS_KEPT_MAX: u64 = 200;
-/// Longest comment on a version, in characters.
-pub(crate) const COMMENT_CHARS_MAX: usize = 500;
 /// Comparisons of policy sets at a time: each may keep a core busy for seconds.
 const COMPARISONS_MAX: usize = 1;
 
+const KIND: &str = "policy";
 const SCHEMA_KEY: &str = "policy/schema";
-const HEAD_KEY: &str = "policy/head";
 const ACTIVE_KEY: &str = "policy/active";
-const VERSION_PREFIX: &str = "policy/version/";
-const TEXT_PREFIX: &str = "policy/text/";
 /// What a NOS needs of these records to decide by the policies in force: see [`followed`].
 pub(crate) const FOLLOWED: [&str; 2] = [ACTIVE_KEY, SCHEMA_KEY];
 /// How policies without an `@id` are named: `policies-1`, `policies-2`, …
@@ -38,24 +33,18 @@ const STEM: &str = "policies";
 pub(crate) enum PolicyAdminError {
     #[error("the policy set is refused")]
     Refused(Vec<PolicyError>),
-    #[error("version {active} is active, not version {expected}")]
-    Outdated { active: u64, expected: u64 },
+    #[error(transparent)]
+    Version(#[from] VersionsError),
     #[error("the schema does not take {0}")]
     Schema(#[from] SchemaError),
     #[error("a policy in force asks for what this schema does not have: line {}, column {}: {}", .0.line, .0.column, .0.message)]
     StillAsked(PolicyError),
     #[error("`{sub}` has what this schema does not: {source}")]
     StillHad { sub: Sub, source: AttributeError },
-    #[error("no version {number} is kept")]
-    UnknownVersion { number: u64 },
     #[error("another comparison is under way")]
     Busy,
-    #[error("a comment has at most {COMMENT_CHARS_MAX} characters")]
-    Comment,
     #[error("the policy set could not be stored")]
     Store(#[from] StoreError),
-    #[error("the stored record `{key}` cannot be read; restore a backup")]
-    Corrupt { key: String },
     #[error(
         "this data folder was made by an earlier program, whose policies this one cannot read: save them there \
          (`aups policy show`) and begin in an empty folder"
@@ -68,29 +57,6 @@ pub(crate) enum PolicyAdminError {
     Inadmissible { number: u64, first: PolicyError },
 }
 
-/// What is told of a version besides its text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Version {
-    #[serde(rename = "version")]
-    pub(crate) number: u64,
-    pub(crate) policies: usize,
-    pub(crate) applied_at: UnixMillis,
-    pub(crate) author: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) comment: String,
-    /// The version whose text it has, if it was made by going back to that one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) restores: Option<u64>,
-}
-
-/// What the record of the active version holds: its number alone.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Head {
-    version: u64,
-}
-
 /// What was added to the schema, when and by whom. It is numbered: 0 is the schema that ships.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -99,13 +65,6 @@ struct SchemaRecord {
     changed_at: UnixMillis,
     author: String,
     extension: SchemaExtension,
-}
-
-/// Who changes the policies, and what for.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Reason {
-    pub(crate) author: String,
-    pub(crate) comment: String,
 }
 
 /// The active version with its text, and the schema that it was admitted under.
@@ -121,6 +80,7 @@ pub(crate) struct Active {
 #[derive(Debug)]
 pub(crate) struct Policies {
     realm: RealmId,
+    versions: Versions,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     /// One change at a time.
@@ -138,13 +98,14 @@ impl Policies {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PolicyAdminError> {
         let (schema_version, schema) = stored_schema(&*store).await?;
-        let number = head(&*store).await?;
-        let (version, text) = match number {
-            0 => (first(clock.now()), "".into()),
-            _ => {
-                stored(&*store, number).await?.ok_or_else(|| PolicyAdminError::Corrupt { key: version_key(number) })?
-            }
+        let versions = Versions::new(KIND, Arc::clone(&store), Arc::clone(&clock));
+        let (version, text) = match versions.active().await? {
+            Some(stored) => stored,
+            // The first form had the versions where the other records are now. To begin with no policies would be silent.
+            None if !store.list("policy/0").await?.0.is_empty() => return Err(PolicyAdminError::Older),
+            None => (Version { policies: Some(0), ..Version::first(clock.now()) }, "".into()),
         };
+        let number = version.number;
         let set = admit(&schema, &text).await.map_err(|error| inadmissible(number, error))?;
         if number > 0 && store.get(ACTIVE_KEY).await?.is_none() {
             // Written by a program that NOSs could not follow.
@@ -153,7 +114,7 @@ impl Policies {
         let (decisions, _) = watch::channel(Arc::new(Pdp::new(realm, set)));
         let active = RwLock::new(Arc::new(Active { version, text, schema, schema_version }));
         let comparisons = Arc::new(Semaphore::new(COMPARISONS_MAX));
-        Ok(Self { realm, store, clock, changes: Mutex::new(()), active, decisions, comparisons })
+        Ok(Self { realm, versions, store, clock, changes: Mutex::new(()), active, decisions, comparisons })
     }
 
     /// The decision point of the active version, and of every later one.
@@ -172,18 +133,13 @@ impl Policies {
     }
 
     /// The versions that are kept, oldest first, without their texts.
-    pub(crate) async fn versions(&self) -> Result<Vec<Version>, PolicyAdminError> {
-        let kept = self.store.list(VERSION_PREFIX).await?.0;
-        kept.into_iter().map(|(key, value)| record(&key, &value)).collect()
+    pub(crate) async fn versions(&self) -> Result<Vec<Version>, VersionsError> {
+        self.versions.list().await
     }
 
     /// The text of a version.
-    pub(crate) async fn text(&self, number: u64) -> Result<Arc<str>, PolicyAdminError> {
-        if number == 0 {
-            return Ok("".into());
-        }
-        let kept = stored(&*self.store, number).await?;
-        kept.map(|(_, text)| text).ok_or(PolicyAdminError::UnknownVersion { number })
+    pub(crate) async fn text(&self, number: u64) -> Result<Arc<str>, VersionsError> {
+        if number == 0 { Ok("".into()) } else { self.versions.text(number).await }
     }
 
     /// What a set would decide, without making it active.
@@ -210,77 +166,31 @@ impl Policies {
 
     /// Replaces the whole set. When this returns, every NOS of this process decides by the new one. The set that is
     /// active already gets no new version.
-    pub(crate) async fn apply(
-        &self,
-        text: &str,
-        reason: Reason,
-        expected: Option<u64>,
-    ) -> Result<Version, PolicyAdminError> {
+    pub(crate) async fn apply(&self, text: &str, reason: Reason) -> Result<Version, PolicyAdminError> {
         let _change = self.changes.lock().await;
-        self.replace(text, reason, None, expected).await
+        self.replace(text, reason).await
     }
 
     /// Makes the text of an earlier version active again, as a new version.
-    pub(crate) async fn restore(
-        &self,
-        number: u64,
-        reason: Reason,
-        expected: Option<u64>,
-    ) -> Result<Version, PolicyAdminError> {
+    pub(crate) async fn restore(&self, number: u64, reason: Reason) -> Result<Version, PolicyAdminError> {
         let _change = self.changes.lock().await;
         let text = self.text(number).await?;
-        self.replace(&text, reason, Some(number), expected).await
+        self.replace(&text, Reason { restores: Some(number), ..reason }).await
     }
 
     /// The caller holds `changes`.
-    async fn replace(
-        &self,
-        text: &str,
-        reason: Reason,
-        restores: Option<u64>,
-        expected: Option<u64>,
-    ) -> Result<Version, PolicyAdminError> {
-        if reason.comment.chars().count() > COMMENT_CHARS_MAX {
-            return Err(PolicyAdminError::Comment);
-        }
+    async fn replace(&self, text: &str, reason: Reason) -> Result<Version, PolicyAdminError> {
         let before = self.active();
-        let active = before.version.number;
-        if let Some(expected) = expected.filter(|expected| *expected != active) {
-            return Err(PolicyAdminError::Outdated { active, expected });
-        }
+        let following = self.versions.following(&before.version, reason)?;
         if *text == *before.text {
             return Ok(before.version.clone());
         }
         let set = admit(&before.schema, text).await?;
-        let version = Version {
-            number: active + 1,
-            policies: set.len(),
-            applied_at: self.clock.now(),
-            author: reason.author,
-            comment: reason.comment,
-            restores,
-        };
-        self.keep(&version, text).await?;
+        let version = Version { policies: Some(set.len()), ..following };
+        self.versions.keep(&version, text, text.to_owned().into()).await?;
         let active = Active { version: version.clone(), text: text.into(), ..(*before).clone() };
         self.activate(active, set);
         Ok(version)
-    }
-
-    /// Writes a version, names it the active one and drops the one that is too many, all in one transaction.
-    async fn keep(&self, version: &Version, text: &str) -> Result<(), PolicyAdminError> {
-        let number = version.number;
-        // `Any`: a transaction of which the disk could not tell whether it was done is done again.
-        let mut changes = vec![
-            Change::put(version_key(number), json(version), Expect::Any),
-            Change::put(text_key(number), text.to_owned(), Expect::Any),
-            Change::put(ACTIVE_KEY, text.to_owned(), Expect::Any),
-            Change::put(HEAD_KEY, json(&Head { version: number }), Expect::Any),
-        ];
-        if let Some(oldest) = number.checked_sub(VERSIONS_KEPT_MAX) {
-            changes.extend([version_key(oldest), text_key(oldest)].map(|key| Change::delete(key, Expect::Any)));
-        }
-        self.store.commit(changes).await?;
-        Ok(())
     }
 
     /// Replaces what was added to the schema, if the active policies and every registered reader still fit. When this returns,
@@ -296,7 +206,7 @@ impl Policies {
         let before = self.active();
         let active = before.schema_version;
         if let Some(expected) = expected.filter(|expected| *expected != active) {
-            return Err(PolicyAdminError::Outdated { active, expected });
+            return Err(VersionsError::Outdated { active, expected }.into());
         }
         if extension == *before.schema.extension() {
             return Ok(before);
@@ -356,20 +266,6 @@ fn still_asked(error: PolicyAdminError) -> PolicyAdminError {
     }
 }
 
-/// What every realm starts with.
-fn first(now: UnixMillis) -> Version {
-    Version { number: 0, policies: 0, applied_at: now, author: String::new(), comment: String::new(), restores: None }
-}
-
-async fn head(store: &dyn Store) -> Result<u64, PolicyAdminError> {
-    match store.get(HEAD_KEY).await? {
-        // The first form had the versions where the other records are now. To begin with no policies would be silent.
-        None if !store.list("policy/0").await?.0.is_empty() => Err(PolicyAdminError::Older),
-        None => Ok(0),
-        Some(value) => record::<Head>(HEAD_KEY, &value).map(|head| head.version),
-    }
-}
-
 async fn stored_schema(store: &dyn Store) -> Result<(u64, Schema), PolicyAdminError> {
     let value = store.get(SCHEMA_KEY).await?;
     schema_of(value.as_ref().map(|value| &*value.value))
@@ -386,38 +282,8 @@ fn schema_of(value: Option<&[u8]>) -> Result<(u64, Schema), PolicyAdminError> {
 pub(crate) fn followed(value: impl Fn(&str) -> Option<Bytes>) -> Result<PolicySet, PolicyAdminError> {
     let (_, schema) = schema_of(value(SCHEMA_KEY).as_deref())?;
     let text = value(ACTIVE_KEY).unwrap_or_default();
-    let text = std::str::from_utf8(&text).map_err(|_| PolicyAdminError::Corrupt { key: ACTIVE_KEY.to_owned() })?;
+    let text = std::str::from_utf8(&text).map_err(|_| VersionsError::Corrupt { key: ACTIVE_KEY.to_owned() })?;
     PolicySet::parse_in(&schema, text, STEM).map_err(PolicyAdminError::Refused)
-}
-
-async fn stored(store: &dyn Store, number: u64) -> Result<Option<(Version, Arc<str>)>, PolicyAdminError> {
-    let (version_key, text_key) = (version_key(number), text_key(number));
-    let Some(version) = store.get(&version_key).await? else { return Ok(None) };
-    let text = store.get(&text_key).await?;
-    let text = text.as_ref().and_then(|text| std::str::from_utf8(&text.value).ok());
-    let text = text.ok_or(PolicyAdminError::Corrupt { key: text_key })?;
-    Ok(Some((record(&version_key, &version)?, text.into())))
-}
-
-fn version_key(number: u64) -> String {
-    format!("{VERSION_PREFIX}{number:010}")
-}
-
-fn text_key(number: u64) -> String {
-    format!("{TEXT_PREFIX}{number:010}")
-}
-
-fn record<T: DeserializeOwned>(key: &str, value: &Versioned) -> Result<T, PolicyAdminError> {
-    parse(key, &value.value)
-}
-
-fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, PolicyAdminError> {
-    serde_json::from_slice(value).map_err(|_| PolicyAdminError::Corrupt { key: key.into() })
-}
-
-fn json<T: Serialize>(record: &T) -> Bytes {
-    // These records hold texts and numbers only, which JSON always takes.
-    serde_json::to_vec(record).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! What a NOS that runs apart knows of its realm: readers and policies, as of the newest revision that the KTM told.
+//! What a NOS that runs apart knows of its realm: readers, policies and the configuration, as of the newest revision that the KTM told.
 
 use super::{
+    config::{self, FollowedConfig},
     gate::Credentials,
     policies,
     registry::state::{self, State},
@@ -20,8 +21,8 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 /// What a NOS follows: prefixes of keys in the KTM's store.
-pub(super) const FOLLOWED: [&str; 4] =
-    [state::READER_PREFIX, state::GROUP_PREFIX, policies::FOLLOWED[0], policies::FOLLOWED[1]];
+pub(super) const FOLLOWED: [&str; 5] =
+    [state::READER_PREFIX, state::GROUP_PREFIX, policies::FOLLOWED[0], policies::FOLLOWED[1], config::ACTIVE_KEY];
 
 /// The copy of a NOS. Nothing is decided by it before the first snapshot: nobody is known, and no policy is in force.
 #[derive(Debug)]
@@ -30,19 +31,21 @@ pub(super) struct Replica {
     readers: RwLock<State>,
     policies: Mutex<BTreeMap<String, Bytes>>,
     decisions: watch::Sender<Arc<Pdp>>,
+    config: Arc<FollowedConfig>,
     /// Readers whose sessions are to be ended: each once, however often it changed.
     changed: Mutex<BTreeSet<Sub>>,
     has_changed: Notify,
 }
 
 impl Replica {
-    pub(super) fn new(realm: RealmId) -> Self {
+    pub(super) fn new(realm: RealmId, config: Arc<FollowedConfig>) -> Self {
         let (decisions, _) = watch::channel(Arc::new(Pdp::new(realm, PolicySet::empty())));
         Self {
             realm,
             readers: RwLock::default(),
             policies: Mutex::default(),
             decisions,
+            config,
             changed: Mutex::default(),
             has_changed: Notify::new(),
         }
@@ -89,7 +92,9 @@ impl Replica {
         Ok(())
     }
 
-    async fn take(&self, records: Vec<Record>) -> Result<(), HostError> {
+    async fn take(&self, mut records: Vec<Record>) -> Result<(), HostError> {
+        let config = records.extract_if(.., |record| record.key == config::ACTIVE_KEY).last();
+        self.config.take(config.map(|record| record.value)).await;
         let is_policy = |record: &Record| policies::FOLLOWED.contains(&record.key.as_str());
         let (of_policies, of_readers): (Vec<_>, Vec<_>) = records.into_iter().partition(is_policy);
         let readers = State::of(of_readers.into_iter().map(|record| (record.key, record.value)))?;
@@ -99,7 +104,10 @@ impl Replica {
         self.decide_by(of_policies.into_iter().map(|record| (record.key, record.value)).collect()).await
     }
 
-    async fn take_changes(&self, changes: Vec<Changed>) -> Result<(), HostError> {
+    async fn take_changes(&self, mut changes: Vec<Changed>) -> Result<(), HostError> {
+        if let Some(Changed { value, .. }) = changes.extract_if(.., |change| change.key == config::ACTIVE_KEY).last() {
+            self.config.take(value).await;
+        }
         let is_policy = |change: &Changed| policies::FOLLOWED.contains(&change.key.as_str());
         let (of_policies, of_readers): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_policy);
         if !of_readers.is_empty() {

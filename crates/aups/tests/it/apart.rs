@@ -12,13 +12,13 @@ use std::{
 const LEASE_OVER: Duration = Duration::from_secs(40);
 
 /// A realm whose NOSs run apart.
-struct Realm {
+pub(crate) struct Realm {
     mosquitto: Mosquitto,
-    ktm: Aups,
+    pub(crate) ktm: Aups,
 }
 
 impl Realm {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { mosquitto: Mosquitto::start(), ktm: Aups::start_role("ktm", &[]) }
     }
 
@@ -31,7 +31,7 @@ impl Realm {
     }
 
     /// A NOS that was admitted and publishes.
-    fn nos(&self, name: &str) -> Aups {
+    pub(crate) fn nos(&self, name: &str) -> Aups {
         let broker = format!("mqtt://127.0.0.1:{}", self.mosquitto.port);
         let token = self.admit(name);
         let nos = Aups::start_role("nos", &["--ktm", &self.link(), "--admission", &token, "--broker", &broker]);

@@ -9,6 +9,7 @@ mod apps;
 mod backup;
 mod chain;
 mod cli;
+mod config;
 mod key_requests;
 mod keys;
 mod nothing_lost;

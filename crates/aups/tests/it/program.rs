@@ -134,8 +134,14 @@ impl Aups {
 
     /// Runs a subcommand against this server.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.run_with(args, &[])
+    }
+
+    /// The same with variables in the environment.
+    pub(crate) fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_aups"))
             .args(args)
+            .envs(environment.iter().copied())
             .args(["--server", &self.url("")])
             .arg("--data-dir")
             .arg(self.data_dir())

@@ -1,11 +1,9 @@
 //! `aups policy list`, `show` and `rollback`: the versions that are kept.
 
 use super::apply::Applied;
-use crate::cli::{admin::Admin, failure::Failure, http::with_query, terminal};
-use aups_core::UnixMillis;
+use crate::cli::{admin::Admin, failure::Failure, http::with_query, terminal, versions};
 use clap::Args;
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::json;
 
 /// List the versions that were applied, the oldest first
@@ -38,23 +36,9 @@ pub(super) struct Rollback {
     if_version: Option<u64>,
 }
 
-/// A version as the server lists it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    version: u64,
-    policies: usize,
-    applied_at: UnixMillis,
-    author: String,
-    #[serde(default)]
-    comment: String,
-    restores: Option<u64>,
-    active: bool,
-}
-
 impl List {
     pub(super) async fn run(&self, admin: &Admin) -> Result<(), Failure> {
-        admin.print_list("/v1/policies/versions", self.json, table).await
+        admin.print_list("/v1/policies/versions", self.json, versions::table_of_policies).await
     }
 }
 
@@ -73,23 +57,4 @@ impl Rollback {
             admin.send_json_if(Method::POST, "/v1/policies/rollback", &body, self.if_version).await?;
         applied.print()
     }
-}
-
-fn table(versions: Vec<Listed>) -> String {
-    let rows: Vec<_> = versions
-        .into_iter()
-        .map(|listed| {
-            let mark = if listed.active { " (active)" } else { "" };
-            let restores = listed.restores.map(|version| format!("restores {version}"));
-            let said = Some(listed.comment).filter(|comment| !comment.is_empty());
-            [
-                format!("{}{mark}", listed.version),
-                listed.policies.to_string(),
-                listed.applied_at.to_string(),
-                listed.author,
-                restores.into_iter().chain(said).collect::<Vec<_>>().join("; "),
-            ]
-        })
-        .collect();
-    terminal::table(&["VERSION", "POLICIES", "APPLIED", "AUTHOR", "COMMENT"], &rows)
 }

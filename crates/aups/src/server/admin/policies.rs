@@ -4,12 +4,14 @@ use super::{
     Admin,
     condition::{expected_version, of_version},
     query, read_json,
+    versions::{Compared, Rollback, Which, Why, compared_twice, listed},
 };
 use crate::server::{
     admin_tokens::Actor,
     audit::{Note, state},
     http::{Refused, read_body},
-    policies::{PolicyAdminError, Reason, Version},
+    policies::PolicyAdminError,
+    versions::{Reason, Version},
 };
 use aups_core::Problem;
 use aups_policy::{Diff, PolicyError, SOURCE_BYTES_MAX};
@@ -20,7 +22,6 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(super) fn router() -> Router<Admin> {
@@ -32,26 +33,13 @@ pub(super) fn router() -> Router<Admin> {
         .route("/v1/policies/rollback", post(rollback))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Show {
-    version: Option<u64>,
-}
-
 async fn show(State(admin): State<Admin>, uri: Uri) -> Result<Response, Refused> {
     let active = admin.policies.active();
-    let (number, text) = match query::<Show>(&uri)?.version {
+    let (number, text) = match query::<Which>(&uri)?.version {
         None => (active.version.number, active.text.clone()),
         Some(number) => (number, admin.policies.text(number).await?),
     };
     Ok(of_version(number, text.to_string()))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Apply {
-    #[serde(default)]
-    comment: String,
 }
 
 async fn apply(
@@ -62,20 +50,12 @@ async fn apply(
     request: Request,
 ) -> Result<Response, Refused> {
     let expected = expected_version(&headers)?;
-    let Apply { comment } = query(request.uri())?;
-    let reason = Reason { author: actor.name().to_owned(), comment };
+    let Why { comment } = query(request.uri())?;
+    let reason = Reason { author: actor.name().to_owned(), comment, expected, restores: None };
     let text = read_text(request).await?;
-    let version = admin.policies.apply(&text, reason, expected).await?;
+    let version = admin.policies.apply(&text, reason).await?;
     admin.tell(&state::in_force(&admin.policies.active())).await?;
     Ok(in_force(&version, &note))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rollback {
-    version: u64,
-    #[serde(default)]
-    comment: String,
 }
 
 async fn rollback(
@@ -87,8 +67,8 @@ async fn rollback(
 ) -> Result<Response, Refused> {
     let expected = expected_version(&headers)?;
     let Rollback { version, comment } = read_json(request).await?;
-    let reason = Reason { author: actor.name().to_owned(), comment };
-    let version = admin.policies.restore(version, reason, expected).await?;
+    let reason = Reason { author: actor.name().to_owned(), comment, expected, restores: None };
+    let version = admin.policies.restore(version, reason).await?;
     admin.tell(&state::in_force(&admin.policies.active())).await?;
     Ok(in_force(&version, &note))
 }
@@ -106,15 +86,6 @@ async fn check(State(admin): State<Admin>, request: Request) -> Result<Json<Valu
     Ok(Json(json!({ "policies": candidate.set().len() })))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Compared {
-    /// The version before; the active one if none is said.
-    from: Option<u64>,
-    /// The version after; the body if none is said.
-    to: Option<u64>,
-}
-
 /// What would change for all registered readers on all topics in use. An empty body is the empty set.
 async fn diff(State(admin): State<Admin>, request: Request) -> Result<Json<Diff>, Refused> {
     let Compared { from, to } = query(request.uri())?;
@@ -127,27 +98,13 @@ async fn diff(State(admin): State<Admin>, request: Request) -> Result<Json<Diff>
     let after = match to {
         None => policies.candidate(&text).await?,
         Some(to) if text.is_empty() => policies.candidate(&policies.text(to).await?).await?,
-        Some(_) => {
-            let detail = "what it is compared with is either the body or the version `to`; leave one of them out";
-            return Err(Refused::from(Problem::new(400, "malformed-query", "Malformed query", detail).member("to")));
-        }
+        Some(_) => return Err(compared_twice()),
     };
     Ok(Json(policies.compare(before, after, admin.registry.principals(), admin.usage.topics()).await?))
 }
 
-/// A version as the administrator sees it.
-#[derive(Debug, Serialize)]
-struct Listed {
-    #[serde(flatten)]
-    version: Version,
-    active: bool,
-}
-
 async fn versions(State(admin): State<Admin>) -> Result<Json<Value>, Refused> {
-    let versions = admin.policies.versions().await?;
-    let active = admin.policies.active().version.number;
-    let items = versions.into_iter().map(|version| Listed { active: version.number == active, version });
-    Ok(Json(json!({ "items": items.collect::<Vec<_>>() })))
+    Ok(listed(admin.policies.versions().await?, admin.policies.active().version.number))
 }
 
 /// A policy set as the body: text/plain, or of no stated type.
@@ -178,13 +135,8 @@ impl From<PolicyAdminError> for Refused {
     fn from(error: PolicyAdminError) -> Self {
         let detail = error.to_string();
         Self::from(match error {
+            PolicyAdminError::Version(error) => return error.into(),
             PolicyAdminError::Refused(errors) => refusal(&errors),
-            PolicyAdminError::Outdated { .. } => Problem::new(
-                412,
-                "outdated",
-                "Changed meanwhile",
-                format!("{detail}; fetch it again, look at what changed, and apply to that"),
-            ),
             PolicyAdminError::Schema(error) => {
                 Problem::new(422, "schema-refused", "Schema refused", error.to_string()).member(error.place)
             }
@@ -195,19 +147,9 @@ impl From<PolicyAdminError> for Refused {
                 format!("{detail}; change that first, then the schema"),
             ),
             PolicyAdminError::Busy => Problem::new(503, "busy", "Busy", format!("{detail}; try again when it is done")),
-            PolicyAdminError::UnknownVersion { .. } => Problem::new(
-                404,
-                "unknown-version",
-                "No such version",
-                format!("{detail}; GET /v1/policies/versions lists those that are"),
-            ),
-            PolicyAdminError::Comment => {
-                Problem::new(400, "malformed-comment", "Malformed comment", detail).member("comment")
+            PolicyAdminError::Store(_) | PolicyAdminError::Older | PolicyAdminError::Inadmissible { .. } => {
+                super::storage_problem(&error)
             }
-            PolicyAdminError::Store(_)
-            | PolicyAdminError::Corrupt { .. }
-            | PolicyAdminError::Older
-            | PolicyAdminError::Inadmissible { .. } => super::storage_problem(&error),
         })
     }
 }

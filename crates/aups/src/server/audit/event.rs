@@ -41,6 +41,11 @@ pub(crate) enum Event {
         /// How many policies it has.
         policies: usize,
     },
+    /// At the start, this version of the configuration came into force.
+    ConfigLoaded {
+        /// Its number; 0 is what the settings say.
+        version: u64,
+    },
     /// An administrator asks for a change; nothing has happened yet. Without a `call` that names it, the server was killed
     /// meanwhile, and the change may or may not be made.
     Begun(Call),
@@ -156,6 +161,22 @@ pub(crate) enum Event {
         /// Its number; 0 is the empty set.
         version: u64,
         /// In how many parts its text was told.
+        parts: usize,
+    },
+    /// A part of the document of a version of the configuration.
+    ConfigText {
+        /// The version.
+        version: u64,
+        /// Which part, from 0; the first begins the document.
+        part: usize,
+        /// What it says.
+        text: String,
+    },
+    /// From now on this version of the configuration is in force, whose document the lines before told.
+    ConfigInForce {
+        /// Its number; 0 is what the settings say.
+        version: u64,
+        /// In how many parts its document was told.
         parts: usize,
     },
     /// Keys were replaced because readers lost the right to them.

@@ -8,8 +8,8 @@ use crate::server::{
 use aups_core::ReaderKind;
 use aups_envelope::{b64, sha256};
 
-/// Longest part of a policy set in one line, in bytes.
-const POLICY_PART_BYTES_MAX: usize = 64 << 10;
+/// Longest part of a policy set or a configuration in one line, in bytes.
+const TEXT_PART_BYTES_MAX: usize = 64 << 10;
 /// Most of what is told at once, in bytes of JSON.
 const PART_BYTES_MAX: usize = 256 << 10;
 
@@ -30,15 +30,28 @@ pub(crate) fn in_force(active: &Active) -> Vec<Event> {
     let version = active.version.number;
     let extension = active.schema.extension().clone();
     let mut events = vec![Event::Schema { version: active.schema_version, extension }];
-    let mut rest = &*active.text;
-    while !rest.is_empty() {
-        let (text, after) = rest.split_at(rest.floor_char_boundary(POLICY_PART_BYTES_MAX));
-        events.push(Event::PolicyText { version, part: events.len() - 1, text: text.to_owned() });
-        rest = after;
-    }
+    events.extend(parts_of(&active.text).map(|(part, text)| Event::PolicyText { version, part, text }));
     let parts = events.len() - 1;
     events.push(Event::PoliciesInForce { version, parts });
     events
+}
+
+/// The configuration in force.
+pub(crate) fn config_in_force(version: u64, text: &str) -> Vec<Event> {
+    let mut events: Vec<_> = parts_of(text).map(|(part, text)| Event::ConfigText { version, part, text }).collect();
+    events.push(Event::ConfigInForce { version, parts: events.len() });
+    events
+}
+
+/// A text in parts, each short enough for a line, with their numbers.
+fn parts_of(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let mut rest = text;
+    let next = move || {
+        let (part, after) = rest.split_at(rest.floor_char_boundary(TEXT_PART_BYTES_MAX));
+        rest = after;
+        (!part.is_empty()).then(|| part.to_owned())
+    };
+    std::iter::from_fn(next).enumerate()
 }
 
 /// All of it, apps before their users.

@@ -1,7 +1,10 @@
 use super::*;
+use crate::server::versions::Reason;
 use aups_core::UnixMillis;
 use aups_ktm::{Ktm, KtmSettings};
+use aups_nos::Config;
 use aups_policy::Residuals;
+use aups_store::InMemory;
 
 fn record(key: &str, value: &str) -> Record {
     Record { key: key.to_owned(), value: value.to_owned().into() }
@@ -21,8 +24,13 @@ fn sub(name: &str) -> Sub {
 
 const POLICIES: &str = r#"permit(principal, action, resource in Topic::"data");"#;
 
+async fn empty(realm: RealmId) -> Replica {
+    let config = FollowedConfig::open(Arc::new(InMemory::new()), Config::default()).await.unwrap();
+    Replica::new(realm, Arc::new(config))
+}
+
 async fn replica(records: Vec<Record>) -> Replica {
-    let replica = Replica::new(RealmId::from_bytes([1; 32]));
+    let replica = empty(RealmId::from_bytes([1; 32])).await;
     replica.snapshot(1, records).await.unwrap();
     replica
 }
@@ -93,12 +101,12 @@ async fn what_cannot_be_followed_is_an_error_and_never_passed_over() {
 
 #[tokio::test]
 async fn what_the_realms_own_process_writes_is_what_is_followed() {
-    let store: Arc<dyn aups_store::Store> = Arc::new(aups_store::InMemory::new());
+    let store: Arc<dyn aups_store::Store> = Arc::new(InMemory::new());
     let clock: Arc<dyn aups_core::Clock> = Arc::new(aups_core::ManualClock::at(UnixMillis(1_780_000_000_000)));
     let keyring = aups_ktm::custody::Keyring::in_memory(aups_envelope::Secret::from_bytes([7; 32]));
     let ktm = Ktm::open(Arc::clone(&store), keyring, Arc::clone(&clock), KtmSettings::default()).await.unwrap();
     let policies = policies::Policies::open(ktm.realm().id(), Arc::clone(&store), Arc::clone(&clock)).await.unwrap();
-    let replica = Replica::new(ktm.realm().id());
+    let replica = empty(ktm.realm().id()).await;
     let residuals = Arc::new(Residuals::new(10));
     let registry = crate::server::registry::Registry::open(
         &*store,
@@ -108,7 +116,7 @@ async fn what_the_realms_own_process_writes_is_what_is_followed() {
         Arc::clone(&clock),
     );
     let registry = registry.await.unwrap();
-    policies.apply(POLICIES, policies::Reason::default(), None).await.unwrap();
+    policies.apply(POLICIES, Reason::default()).await.unwrap();
     let new = crate::server::registry::NewReader {
         kind: aups_core::ReaderKind::User,
         sub: sub("alice"),
