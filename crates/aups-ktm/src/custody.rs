@@ -22,7 +22,7 @@ use crate::{
     records::{RACES_MAX, Records, Wrapped, put},
 };
 use aups_core::NosId;
-use aups_envelope::{Secret, SigningKey, VerifyingKey, passphrase::PASSPHRASE_CHARS_MIN};
+use aups_envelope::{Secret, SigningKey, SourceMaster, VerifyingKey, passphrase::PASSPHRASE_CHARS_MIN};
 use aups_store::{Expect, Store};
 use serde::{Deserialize, Serialize};
 use std::{io, path::PathBuf, sync::Arc};
@@ -121,6 +121,35 @@ pub(crate) const NOS_SIGNING_KEYS: &str = "nos/signing-key/";
 /// For a NOS in the KTM's process. [`KtmError::WrongKek`] if the store was made with another KEK.
 pub async fn nos_signing_key(store: Arc<dyn Store>, keyring: &Keyring, nos: &NosId) -> Result<SigningKey, KtmError> {
     signing_key(&Records::new(store), keyring, &format!("{NOS_SIGNING_KEYS}{nos}")).await
+}
+
+/// Where the masters lie from which NOSs derive the secrets of their sources.
+pub(crate) const SOURCE_MASTERS: &str = "nos/source-master/";
+
+/// What a NOS derives the secrets of its sources from: made at the first start, then always the same.
+///
+/// [`KtmError::WrongKek`] if the store was made with another KEK.
+pub async fn source_master(store: Arc<dyn Store>, keyring: &Keyring, nos: &NosId) -> Result<SourceMaster, KtmError> {
+    let (records, key) = (Records::new(store), format!("{SOURCE_MASTERS}{nos}"));
+    check_fit(&records, keyring).await?;
+    for _ in 0..RACES_MAX {
+        if let Some((record, _)) = records.get::<SourceMasterRecord>(&key).await? {
+            return record.master.unwrap(keyring, &key, &[]).map(SourceMaster::new);
+        }
+        let made = Secret::random();
+        let record = SourceMasterRecord { master: Wrapped::wrap(keyring, &key, &[], &made) };
+        // If another instance is faster, its master is the one.
+        if records.commit(vec![put(&key, &record, Expect::Absent)?]).await?.is_some() {
+            return Ok(SourceMaster::new(made));
+        }
+    }
+    Err(KtmError::Contended { key })
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceMasterRecord {
+    master: Wrapped,
 }
 
 /// A signing key at rest: its seed wrapped, and bound to the public key.

@@ -3,7 +3,7 @@
 
 use crate::{
     backup::Versions,
-    custody::{Keyring, NOS_SIGNING_KEYS},
+    custody::{Keyring, NOS_SIGNING_KEYS, SOURCE_MASTERS},
     error::KtmError,
     records::{RACES_MAX, Records, rewrapped},
     root::Roots,
@@ -20,7 +20,7 @@ const REWRAPPED_AT_ONCE: usize = 1_024;
 const REWRAPPED_BYTES_AT_ONCE: usize = 4 << 20;
 
 /// Where wrapped secrets lie. What others keep may look like one: a reader's tag may be called as their member is.
-const SECRETS_UNDER: [&str; 2] = ["ktm/", NOS_SIGNING_KEYS];
+const SECRETS_UNDER: [&str; 3] = ["ktm/", NOS_SIGNING_KEYS, SOURCE_MASTERS];
 
 /// Destroys, and wraps anew what remains.
 #[derive(Debug)]

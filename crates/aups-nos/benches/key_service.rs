@@ -5,7 +5,7 @@ use aups_core::{
     Attributes, KeyId, ManualClock, Obligations, Principal, ReaderKind, ScopeSpec, Suite, Topic, UnixMillis,
 };
 use aups_envelope::{
-    Secret, SigningKey,
+    Secret, SigningKey, SourceMaster,
     kem::Kem,
     key_request::{Certificate, Freshness, Grants, KeyRequest, Wanted, seal_key_response},
     random, schedule,
@@ -94,6 +94,7 @@ impl Stage {
             id: "nos-1".parse().unwrap(),
             realm_key: ktm.realm().public(),
             signing_key: SigningKey::from_seed(nos_key.seed()),
+            source_master: SourceMaster::new(Secret::random()),
             ktm: ktm.clone(),
             policies,
             residuals: residuals.clone(),

@@ -13,7 +13,7 @@ use aups_core::{
     Attributes, Clock as _, Item, ManualClock, NosId, Principal, ReaderKind, RealmId, Sub, Topic, UnixMillis,
 };
 use aups_envelope::{
-    OpeningKey, SealedMessage, Secret, SigningKey,
+    OpeningKey, SealedMessage, Secret, SigningKey, SourceMaster,
     kem::{Kem, KemSecretKey},
 };
 use aups_ktm::{KeysTopicsManager, Ktm, KtmSettings, custody::Keyring};
@@ -58,6 +58,10 @@ pub(crate) fn signing_key() -> SigningKey {
     SigningKey::from_seed(Secret::from_bytes([9; 32]))
 }
 
+pub(crate) fn source_master() -> SourceMaster {
+    SourceMaster::new(Secret::from_bytes([8; 32]))
+}
+
 pub(crate) fn kek() -> Keyring {
     Keyring::in_memory(Secret::from_bytes([7; 32]))
 }
@@ -69,7 +73,7 @@ pub(crate) fn pdp(realm: RealmId, policies: &str) -> Arc<Pdp> {
 /// No source is registered.
 pub(crate) async fn sources() -> Arc<Sources> {
     let clock = Arc::new(ManualClock::at(NOW));
-    Arc::new(Sources::open(Arc::new(InMemory::new()), clock, Registration::Open, 10).await.unwrap())
+    Arc::new(Sources::open(Arc::new(InMemory::new()), clock, source_master(), Registration::Open, 10).await.unwrap())
 }
 
 /// A reader who has enrolled.
@@ -346,6 +350,7 @@ impl Rig {
             id: nos_id(),
             realm_key: ktm.realm().public(),
             signing_key: signing_key(),
+            source_master: source_master(),
             ktm: ktm.clone(),
             policies: in_force,
             residuals: Arc::new(Residuals::new(100)),

@@ -17,14 +17,16 @@ use crate::{
     seal::Sealer,
     settings::NosSettings,
     sources::{Sources, SourcesError},
-    southbound::{LateAnswers, Meters, Southbound, post_data, post_registration},
+    southbound::{
+        Idempotency, LateAnswers, Meters, Southbound, clear_marks, post_data, post_registration, restore_marks,
+    },
     usage::{Usage, UsageError},
 };
 use aups_core::{Clock, NosId};
-use aups_envelope::{Secret, SigningKey, VerifyingKey, b64};
+use aups_envelope::{Secret, SigningKey, SourceMaster, VerifyingKey, b64};
 use aups_ktm::{KeysTopicsManager, KtmError};
 use aups_policy::{Pdp, Residuals};
-use aups_store::{Expect, IngestQueue, Store, StoreError};
+use aups_store::{Expect, IngestQueue, QueueError, Store, StoreError};
 use axum::{
     Router,
     routing::{get, post},
@@ -45,6 +47,8 @@ pub struct NosParts {
     pub realm_key: VerifyingKey,
     /// The key that it signs with: always the same one, else readers cannot verify what it signed before.
     pub signing_key: SigningKey,
+    /// What the secrets of its sources are derived from: always the same.
+    pub source_master: SourceMaster,
     /// Gives keys.
     pub ktm: Arc<dyn KeysTopicsManager>,
     /// The policies in force.
@@ -90,6 +94,9 @@ pub enum StartError {
     /// The store's fault: the topics in use.
     #[error("the topics in use cannot be read")]
     Usage(#[from] UsageError),
+    /// The disk's fault: what is known of messages and requests that were taken.
+    #[error("the ingest queue cannot be read")]
+    Queue(#[from] QueueError),
     /// The store's fault.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -107,6 +114,7 @@ pub struct Nos {
     worker: JoinHandle<()>,
     key_answers: JoinHandle<()>,
     releases: JoinHandle<()>,
+    marks: JoinHandle<()>,
     drain_max: Duration,
 }
 
@@ -117,6 +125,7 @@ impl Nos {
             id,
             realm_key,
             signing_key,
+            source_master,
             ktm,
             policies,
             residuals,
@@ -133,8 +142,9 @@ impl Nos {
         let signing_key = Arc::new(signing_key);
         let address_salt = address_salt(&*store).await?;
         let usage = Arc::new(usage_of_scopes(Arc::clone(&store), &*ktm).await?);
-        let sources = Sources::open(store, Arc::clone(&clock), settings.registration, settings.sources_max).await?;
-        let sources = sources.reserving(id.as_str().parse().ok());
+        let sources =
+            Sources::open(store, Arc::clone(&clock), source_master, settings.registration, settings.sources_max);
+        let sources = sources.await?.reserving(id.as_str().parse().ok());
         let mut sealer = Sealer::new(
             id.clone(),
             Arc::clone(&ktm),
@@ -188,6 +198,8 @@ impl Nos {
         let key_answers = tokio::spawn(answer_requests(Arc::clone(&key_service), key_requests, sink));
         let quarantine = Arc::new(Quarantine::new(config.clone(), Arc::clone(&clock)));
         let releases = tokio::spawn(Arc::clone(&quarantine).keep());
+        let idempotency = Arc::new(Idempotency::new(Arc::clone(&clock)));
+        restore_marks(&backlog, &sources, &idempotency).await?;
         let southbound = Southbound {
             sources,
             acceptance: Acceptance::new(config, settings.transport, clock, address_salt),
@@ -195,15 +207,19 @@ impl Nos {
             meters: Meters::default(),
             quarantine,
             late_answers: LateAnswers::default(),
+            idempotency,
         };
+        let southbound = Arc::new(southbound);
+        let marks = tokio::spawn(clear_marks(Arc::downgrade(&southbound)));
         Ok(Self {
-            southbound: Arc::new(southbound),
+            southbound,
             key_service,
             backlog,
             usage,
             worker,
             key_answers,
             releases,
+            marks,
             drain_max: settings.drain_max,
         })
     }
@@ -267,6 +283,7 @@ impl Drop for Nos {
         self.worker.abort();
         self.key_answers.abort();
         self.releases.abort();
+        self.marks.abort();
     }
 }
 

@@ -159,7 +159,7 @@ impl Offence {
             (429, "quota") => Some(Self::OverQuota),
             (401, "claim-token") => Some(Self::ClaimToken),
             (401, _) => Some(Self::WrongCredential),
-            (_, "replay") => Some(Self::Replay),
+            (_, "replayed") => Some(Self::Replay),
             (400, "incomplete") => None,
             (400 | 413 | 415 | 422, _) => Some(Self::Malformed),
             _ => None,

@@ -1,17 +1,25 @@
 //! Registered sources: their records, their credentials, and the tokens that let a new one in.
 //!
 //! Kept in the [`Store`] under `source/<NodeId>` and `source-invite/<hash of the token>`, and in memory, where the data path
-//! looks a credential up without waiting. Of a credential or token only the SHA-256 is kept: both are 32 random bytes, so
-//! that nothing can be guessed from the hash.
+//! looks a credential up without waiting. No secret of a source is kept: its credential and its key are derived from one master, which
+//! is kept wrapped, and from its credential id. A new id makes the secrets of before worthless. Of a token only the SHA-256 is kept: it is
+//! 32 random bytes, so that nothing can be guessed from the hash.
+
+mod scheme;
+pub(crate) mod sealing;
+
+pub use scheme::{EncryptionScheme, UnknownScheme};
 
 use crate::settings::Registration;
-use aups_core::{Clock, Marks, NodeId, UnixMillis, item::Source};
-use aups_envelope::{Secret, b64, constant_time_eq, hash};
+use aups_core::{Clock, KeyId, Marks, NodeId, Suite, UnixMillis, item::Source};
+use aups_envelope::{KeyT, SealedMessage, Secret, SourceMaster, SourceOpener, b64, hash};
 use aups_store::{Change, Expect, Store, StoreError};
+use bytes::Bytes;
+use sealing::{Raised, SealingSource, mark_key, read_mark};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex as StdMutex, PoisonError, RwLock},
     time::Duration,
 };
 use thiserror::Error;
@@ -25,6 +33,8 @@ const INVITES_MAX: usize = 10_000;
 pub const MARKS_MAX: usize = 32;
 /// Longest label, and name or text of a tag, in characters.
 pub const MARK_CHARS_MAX: usize = 64;
+/// Keys that are replaced or removed, of which the marks are still to be cleared away; those of more are at the next start.
+const RETIRED_MAX: usize = 1_024;
 const SOURCE_PREFIX: &str = "source/";
 const INVITE_PREFIX: &str = "source-invite/";
 
@@ -38,10 +48,10 @@ pub struct SourceRecord {
     pub node_type: Box<str>,
     /// For instance `discrete`.
     pub communication_mode: Box<str>,
-    /// Names the credential: 24 random bytes.
-    pub credential_id: Box<str>,
-    /// SHA-256 of the credential's 32 bytes, base64url.
-    credential_hash: Box<str>,
+    /// How it may seal what it sends.
+    pub encryption_scheme: EncryptionScheme,
+    /// Names its credential and its key: 24 random bytes.
+    pub credential_id: KeyId,
     /// When it registered.
     pub registered_at: UnixMillis,
     /// What an administrator says of it.
@@ -70,6 +80,8 @@ pub struct NewSource {
     pub node_type: Box<str>,
     /// For instance `discrete`.
     pub communication_mode: Box<str>,
+    /// How it may seal what it sends.
+    pub encryption_scheme: EncryptionScheme,
 }
 
 /// A registration that was done: what the source is told, once.
@@ -79,6 +91,36 @@ pub struct Registered {
     pub record: Arc<SourceRecord>,
     /// The secret that it sends as Bearer.
     pub credential: Secret<32>,
+    /// What it seals with, if it does.
+    pub key: Option<KeyT>,
+}
+
+/// The same as JSON, secrets included: the body of the answer, which is to be stored nowhere.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(rename = "NodeId")]
+    node_id: &'a NodeId,
+    #[serde(rename = "credentialId")]
+    credential_id: KeyId,
+    credential: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suite: Option<Suite>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+impl Registered {
+    /// What the source is told: `{"NodeId","credentialId","credential"[,"suite","key"]}`.
+    pub fn told(&self) -> impl Serialize {
+        let Self { record, credential, key } = self;
+        Told {
+            node_id: &record.node_id,
+            credential_id: record.credential_id,
+            credential: b64::encode(credential.expose()),
+            suite: record.encryption_scheme.suite(),
+            key: key.as_ref().map(|key| b64::encode(key.expose())),
+        }
+    }
 }
 
 /// Why a registration or its removal was not done.
@@ -101,7 +143,9 @@ pub enum SourcesError {
     #[error("the store did not do it")]
     Store(#[from] StoreError),
     /// The store's fault: a record that cannot be read.
-    #[error("the record `{key}` cannot be read; restore a backup")]
+    #[error(
+        "the record `{key}` cannot be read: it is damaged, or an earlier build wrote it; restore a backup of this one"
+    )]
     Record {
         /// Where it is kept.
         key: String,
@@ -115,9 +159,12 @@ pub enum SourcesError {
 pub struct Sources {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    master: SourceMaster,
     registration: Registration,
     registrations_max: usize,
     known: RwLock<Known>,
+    /// Keys that hold no more, of which marks may be kept.
+    retired: StdMutex<Vec<KeyId>>,
     /// A name that no source may have.
     reserved: Option<NodeId>,
     /// Held over a change from reading to what memory says after it.
@@ -129,16 +176,33 @@ pub struct Sources {
 #[derive(Debug, Default)]
 struct Known {
     by_name: HashMap<NodeId, Arc<SourceRecord>>,
+    /// By the SHA-256 of the credential.
     by_credential: HashMap<[u8; 32], Arc<SourceRecord>>,
+    /// Those that seal.
+    sealing: HashMap<KeyId, SealingSource>,
 }
 
 impl Known {
-    fn insert(&mut self, record: Arc<SourceRecord>) {
-        if let Ok(hash) = b64::decode_array(&record.credential_hash) {
-            self.by_credential.insert(hash, Arc::clone(&record));
+    fn insert(&mut self, record: Arc<SourceRecord>, master: &SourceMaster) {
+        self.by_credential.insert(credential_hash(master, &record), Arc::clone(&record));
+        if let Some(suite) = record.encryption_scheme.suite() {
+            let before = self.sealing.remove(&record.credential_id);
+            let taken = before.map(|before| before.taken).unwrap_or_default();
+            let sealing = SealingSource { record: Arc::clone(&record), suite, taken };
+            self.sealing.insert(record.credential_id, sealing);
         }
         self.by_name.insert(record.node_id.clone(), record);
     }
+
+    fn remove(&mut self, record: &SourceRecord, master: &SourceMaster) {
+        self.by_credential.remove(&credential_hash(master, record));
+        self.sealing.remove(&record.credential_id);
+        self.by_name.remove(&record.node_id);
+    }
+}
+
+fn credential_hash(master: &SourceMaster, record: &SourceRecord) -> [u8; 32] {
+    hash::sha256(&[master.credential(&record.node_id, &record.credential_id).expose()])
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -148,10 +212,11 @@ struct Invite {
 }
 
 impl Sources {
-    /// Reads all registrations.
+    /// Reads all registrations, and derives their credentials: about 2 µs each.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
+        master: SourceMaster,
         registration: Registration,
         registrations_max: usize,
     ) -> Result<Self, SourcesError> {
@@ -160,14 +225,16 @@ impl Sources {
         for (key, record) in records {
             let record =
                 serde_json::from_slice(&record.value).map_err(|source| SourcesError::Record { key, source })?;
-            known.insert(Arc::new(record));
+            known.insert(Arc::new(record), &master);
         }
         Ok(Self {
             store,
             clock,
+            master,
             registration,
             registrations_max,
             known: RwLock::new(known),
+            retired: StdMutex::default(),
             reserved: None,
             changes: Mutex::default(),
             marked: watch::channel(0).0,
@@ -183,11 +250,47 @@ impl Sources {
     /// The source that a credential, as it came in a request, belongs to. Memory only, about 0.5 µs.
     pub fn authenticate(&self, credential: &str) -> Option<Arc<SourceRecord>> {
         let secret = b64::decode_array::<32>(credential).ok()?;
-        let hash = hash::sha256(&[&secret]);
         // The look-up is by a hash whose preimage is secret: its timing tells nothing that helps to guess the credential.
-        let record = self.read().by_credential.get(&hash).cloned()?;
-        let known: [u8; 32] = b64::decode_array(&record.credential_hash).ok()?;
-        constant_time_eq(&hash, &known).then_some(record)
+        self.read().by_credential.get(&hash::sha256(&[&secret])).cloned()
+    }
+
+    /// The source that sealed a message, and the plaintext. `None`: nobody who is registered. About 3 µs, and the AEAD.
+    pub(crate) fn open_sealed(&self, message: &SealedMessage<'_>) -> Option<(SealingSource, Vec<u8>)> {
+        let header = message.header();
+        let source = self.read().sealing.get(&header.key_id).cloned()?;
+        let node = &source.record.node_id;
+        let key = self.master.key(node, source.suite, &header.key_id);
+        let opener = SourceOpener::new(node, source.suite, &key, header.key_id, header.session);
+        let plaintext = opener.open(message).ok()?;
+        Some((source, plaintext))
+    }
+
+    /// Goes on from the marks that were kept. Gives the keys of those that are nobody's any more.
+    pub(crate) fn restore_marks(&self, marks: Vec<(Bytes, Bytes)>) -> Vec<Bytes> {
+        let known = self.read();
+        let mut left_over = Vec::new();
+        for (key, value) in marks {
+            match read_mark(&key, &value).and_then(|(id, place)| Some((known.sealing.get(&id)?, place))) {
+                Some((source, place)) => source.raise(place).into_iter().for_each(Raised::keep),
+                None => left_over.push(key),
+            }
+        }
+        left_over
+    }
+
+    /// Keys of marks that may be cleared away since the last call.
+    pub(crate) fn take_retired(&self) -> Vec<Bytes> {
+        let retired = std::mem::take(&mut *self.retired.lock().unwrap_or_else(PoisonError::into_inner));
+        retired.iter().map(mark_key).collect()
+    }
+
+    /// Whatever is sealed or shown under this credential id is worth nothing from now on.
+    fn retire(&self, record: &SourceRecord) {
+        self.write().remove(record, &self.master);
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        if record.encryption_scheme != EncryptionScheme::None && retired.len() < RETIRED_MAX {
+            retired.push(record.credential_id);
+        }
     }
 
     /// Registers a source. `token` is needed where registration takes one, and used up by it.
@@ -203,26 +306,45 @@ impl Sources {
         if self.read().by_name.len() >= self.registrations_max {
             return Err(SourcesError::Full);
         }
-        let credential = Secret::random();
         let record = Arc::new(SourceRecord {
             node_id: new.node_id,
             node_type: new.node_type,
             communication_mode: new.communication_mode,
-            credential_id: b64::encode(&hash::random::<24>()).into(),
-            credential_hash: b64::encode(&hash::sha256(&[credential.expose()])).into(),
+            encryption_scheme: new.encryption_scheme,
+            credential_id: KeyId::from_bytes(hash::random()),
             registered_at: self.clock.now(),
             marks: Marks::default(),
         });
-        let key = source_key(&record.node_id);
-        let value = serde_json::to_vec(&*record).map_err(|source| SourcesError::Record { key: key.clone(), source })?;
+        let (key, value) = stored(&record)?;
         changes.push(Change::put(key.clone(), value, Expect::Absent));
         self.store.commit(changes).await.map_err(|error| match error {
             StoreError::Conflict { key: conflict } if conflict == key => SourcesError::Exists,
             StoreError::Conflict { .. } => SourcesError::Token,
             error => error.into(),
         })?;
-        self.write().insert(Arc::clone(&record));
-        Ok(Registered { record, credential })
+        self.write().insert(Arc::clone(&record), &self.master);
+        Ok(self.registered(record))
+    }
+
+    /// Gives a source other secrets: those of before are worth nothing from now on. `None` if there is no source of this name.
+    pub async fn rotate(&self, node_id: &NodeId) -> Result<Option<Registered>, SourcesError> {
+        let _change = self.changes.lock().await;
+        let Some(before) = self.get(node_id) else { return Ok(None) };
+        let credential_id = KeyId::from_bytes(hash::random());
+        let record = Arc::new(SourceRecord { credential_id, ..(*before).clone() });
+        let (key, value) = stored(&record)?;
+        self.store.put_if(&key, value.into(), Expect::Any).await?;
+        self.retire(&before);
+        self.write().insert(Arc::clone(&record), &self.master);
+        Ok(Some(self.registered(record)))
+    }
+
+    fn registered(&self, record: Arc<SourceRecord>) -> Registered {
+        let SourceRecord { node_id, credential_id, .. } = &*record;
+        let credential = self.master.credential(node_id, credential_id);
+        let suite = record.encryption_scheme.suite();
+        let key = suite.map(|suite| self.master.key(node_id, suite, credential_id));
+        Registered { record, credential, key }
     }
 
     /// Whether a token would be taken; `true` where none is needed.
@@ -272,12 +394,7 @@ impl Sources {
         let _change = self.changes.lock().await;
         let Some(record) = self.get(node_id) else { return Ok(false) };
         self.store.delete_if(&source_key(node_id), Expect::Any).await?;
-        let mut known = self.write();
-        known.by_name.remove(node_id);
-        if let Ok(hash) = b64::decode_array::<32>(&record.credential_hash) {
-            known.by_credential.remove(&hash);
-        }
-        drop(known);
+        self.retire(&record);
         self.marked.send_modify(|count| *count += 1);
         Ok(true)
     }
@@ -297,11 +414,10 @@ impl Sources {
             tags: tags.unwrap_or_else(|| before.marks.tags.clone()),
         };
         check_marks(&marks)?;
-        let key = source_key(node_id);
         let record = Arc::new(SourceRecord { marks, ..(*before).clone() });
-        let value = serde_json::to_vec(&*record).map_err(|source| SourcesError::Record { key: key.clone(), source })?;
+        let (key, value) = stored(&record)?;
         self.store.put_if(&key, value.into(), Expect::Any).await?;
-        self.write().insert(Arc::clone(&record));
+        self.write().insert(Arc::clone(&record), &self.master);
         self.marked.send_modify(|count| *count += 1);
         Ok(Some(record))
     }
@@ -337,6 +453,15 @@ fn check_marks(marks: &Marks) -> Result<(), SourcesError> {
     let sound = marks.labels.len() + marks.tags.len() <= MARKS_MAX
         && texts.into_iter().all(|text| (1..=MARK_CHARS_MAX).contains(&text.chars().count()));
     if sound { Ok(()) } else { Err(SourcesError::Marks) }
+}
+
+/// A record and where it is kept.
+fn stored(record: &SourceRecord) -> Result<(String, Vec<u8>), SourcesError> {
+    let key = source_key(&record.node_id);
+    match serde_json::to_vec(record) {
+        Ok(value) => Ok((key, value)),
+        Err(source) => Err(SourcesError::Record { key, source }),
+    }
 }
 
 fn source_key(node_id: &NodeId) -> String {

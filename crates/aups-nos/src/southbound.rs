@@ -3,8 +3,12 @@
 pub(crate) mod body;
 mod data;
 mod defence;
+mod idempotency;
+mod marks;
+mod once;
 mod quota;
 mod registration;
+mod sealed;
 mod stream;
 
 use crate::{
@@ -29,6 +33,8 @@ use std::{
 
 pub(crate) use data::post_data;
 pub(crate) use defence::LateAnswers;
+pub(crate) use idempotency::Idempotency;
+pub(crate) use marks::{clear_marks, restore_marks};
 pub(crate) use quota::Meters;
 pub(crate) use registration::post_registration;
 
@@ -44,6 +50,7 @@ pub(crate) struct Southbound {
     pub(crate) meters: Meters,
     pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) late_answers: LateAnswers,
+    pub(crate) idempotency: Arc<Idempotency>,
 }
 
 /// Where a request came from.
@@ -83,6 +90,8 @@ fn media_type(headers: &HeaderMap) -> MediaType<'_> {
         MediaType::Json
     } else if essence.eq_ignore_ascii_case("application/x-ndjson") {
         MediaType::Lines
+    } else if ["application/aups", "application/aups+json"].iter().any(|sealed| essence.eq_ignore_ascii_case(sealed)) {
+        MediaType::Sealed
     } else {
         MediaType::Other(text)
     }
@@ -92,6 +101,7 @@ fn media_type(headers: &HeaderMap) -> MediaType<'_> {
 enum MediaType<'a> {
     Json,
     Lines,
+    Sealed,
     Other(&'a str),
 }
 

@@ -26,6 +26,7 @@ pub(crate) mod admin;
 mod attribute;
 pub(crate) mod failure;
 pub(crate) mod http;
+pub(crate) mod private_file;
 mod stop;
 pub(crate) mod terminal;
 mod versions;

@@ -25,7 +25,7 @@ use crate::settings::ServerSettings;
 use admin::SourcesAdmin;
 use administration::{Administration, Surroundings};
 use aups_core::NosId;
-use aups_ktm::custody::{self, Keyring};
+use aups_ktm::custody::Keyring;
 use aups_store::Store;
 use data_path::{DataPath, Realm};
 use enrolment::Reach;
@@ -52,8 +52,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let mut process = Process::open(&settings.data_dir).await?;
     let keyring = open_keyring(&settings, &*process.store).await?;
     let nos_id: NosId = NOS_ID.parse()?;
-    let signing_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &nos_id).await?;
-    let administration = Administration::open(&mut process, keyring, settings.initial_config()).await?;
+    let administration = Administration::open(&mut process, keyring.clone(), settings.initial_config()).await?;
     let listener = listen("http", settings.http).await?;
     let server_url = settings.public_url.clone().unwrap_or(format!("http://{}", listener.local_addr()?));
     let realm = Realm {
@@ -65,7 +64,7 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         clock: Arc::clone(&process.clock),
         config: administration.config.in_force(),
     };
-    let data_path = DataPath::start(&mut process, &settings, nos_id, signing_key, realm).await?;
+    let data_path = DataPath::start(&mut process, &settings, nos_id, &keyring, realm).await?;
     let DataPath { nos, mqtt } = &data_path;
     let surroundings = Surroundings {
         sessions: Arc::clone(&mqtt.sessions),

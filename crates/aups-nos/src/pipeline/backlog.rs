@@ -200,23 +200,15 @@ impl Backlog {
     }
 
     /// All marks whose keys begin with a prefix; none where nothing is kept on disk.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for sources that seal and for repeated requests, which come next")
-    )]
-    pub(crate) async fn marks(&self, prefix: &'static str) -> Result<Vec<Mark>, ReadError> {
+    pub(crate) async fn marks(&self, prefix: &'static str) -> Result<Vec<Mark>, QueueError> {
         let queue = self.disk.as_ref().map(|disk| &*disk.queue).or(self.marks.as_ref());
         match queue {
-            Some(queue) => Ok(queue.marks(prefix).await?),
+            Some(queue) => queue.marks(prefix).await,
             None => Ok(Vec::new()),
         }
     }
 
     /// Forgets the marks of these keys.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for sources that seal and for repeated requests, which come next")
-    )]
     pub(crate) async fn remove_marks(&self, keys: Vec<Bytes>) -> Result<(), QueueError> {
         let queue = self.disk.as_ref().map(|disk| &*disk.queue).or(self.marks.as_ref());
         match queue {

@@ -392,7 +392,9 @@ async fn a_policy_has_members_left_out_and_others_told() {
     assert_eq!(items[2].data.further("item").unwrap().get(), format!("\"{}\"", items[1].id));
     assert_eq!(&*items[2].schema, "notification");
     let (node_id, text) = ("nos-1".parse().unwrap(), || "x".into());
-    let impostor = crate::sources::NewSource { node_id, node_type: text(), communication_mode: text() };
+    let encryption_scheme = crate::sources::EncryptionScheme::None;
+    let impostor =
+        crate::sources::NewSource { node_id, node_type: text(), communication_mode: text(), encryption_scheme };
     assert!(rig.nos.sources().register(impostor, None).await.is_err(), "nobody speaks in its name");
     let scope = |n: usize| key_id(&published[n]).scope_tag();
     assert!(scope(2) != scope(0) && scope(2) != scope(1), "it is for whom the policies of its own topic name");

@@ -186,7 +186,7 @@ fn a_refusal_accuses_its_sender_or_nobody() {
         (429, "quarantined", None),
         (401, "not-authenticated", Some(Offence::WrongCredential)),
         (401, "claim-token", Some(Offence::ClaimToken)),
-        (409, "replay", Some(Offence::Replay)),
+        (409, "replayed", Some(Offence::Replay)),
         (409, "node-exists", None),
         (400, "malformed-json", Some(Offence::Malformed)),
         (400, "incomplete", None),

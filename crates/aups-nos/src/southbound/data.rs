@@ -1,11 +1,14 @@
-//! `POST /data`: a value, a batch of values, or a [stream](super::stream) of lines.
+//! `POST /data`: a value, a batch of values, a [stream](super::stream) of lines, or what a source [sealed](super::sealed).
 
 use super::{
     MediaType, Southbound, address, bad_json,
     body::{BodyError, read_body},
     defence::Admitted,
+    idempotency::{Begun, RequestKey},
     media_type, media_type_refused, not_taken,
+    once::Once,
     quota::Charges,
+    sealed::take_sealed,
     stream::Stream,
 };
 use crate::{
@@ -19,15 +22,39 @@ use axum::{
     Json,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use std::{net::IpAddr, sync::Arc};
 
 /// Most values in one array.
 const BATCH_ITEMS_MAX: usize = 10_000;
 
-const MEDIA_TYPES: &str = "application/json (also the default) or application/x-ndjson";
+const MEDIA_TYPES: &str =
+    "application/json (also the default), application/x-ndjson, application/aups or application/aups+json";
+
+/// Says of an answer that it is the one to an earlier request with the same `Idempotency-Key`.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub(super) items: u64,
+    /// By an earlier request of the same key: nothing was taken now.
+    pub(super) again: bool,
+}
+
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        let body = Json(serde_json::json!({ "accepted": self.items }));
+        let mut response = (StatusCode::ACCEPTED, body).into_response();
+        if self.again {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
 
 pub(crate) async fn post_data(State(southbound): State<Arc<Southbound>>, request: Request) -> Response {
     let from = address(&request);
@@ -41,24 +68,31 @@ pub(crate) async fn post_data(State(southbound): State<Arc<Southbound>>, request
             if is_known {
                 southbound.quarantine.good(sender.accused());
             }
-            (StatusCode::ACCEPTED, Json(serde_json::json!({ "accepted": accepted }))).into_response()
+            accepted.into_response()
         }
         Err(refusal) => southbound.refuse(refusal, sender.accused(), &head, &mut body).await,
     }
 }
 
 async fn take(
-    southbound: &Southbound,
+    southbound: &Arc<Southbound>,
     headers: &HeaderMap,
     sender: &Sender,
     body: &mut Body,
     from: IpAddr,
-) -> Result<u64, Refusal> {
+) -> Result<Accepted, Refusal> {
+    let key = RequestKey::of(headers)?;
+    let media_type = media_type(headers);
+    if media_type == MediaType::Sealed {
+        return take_sealed(southbound, sender, key, body, from).await;
+    }
     let charges = southbound.charges(sender, from);
     southbound.charge(&charges, 1)?;
-    match media_type(headers) {
-        MediaType::Json => take_whole(southbound, sender, &charges, body).await,
+    match media_type {
+        MediaType::Json => take_whole(southbound, sender, &charges, key, body).await,
+        MediaType::Lines if key.is_some() => Err(key_of_a_stream().into()),
         MediaType::Lines => Stream::new(southbound, sender, from).take(body).await,
+        MediaType::Sealed => Err(media_type_refused("application/aups", MEDIA_TYPES)),
         MediaType::Other(given) => Err(media_type_refused(given, MEDIA_TYPES)),
     }
 }
@@ -83,12 +117,23 @@ impl Southbound {
 }
 
 async fn take_whole(
-    southbound: &Southbound,
+    southbound: &Arc<Southbound>,
     sender: &Sender,
     charges: &Charges,
+    key: Option<RequestKey>,
     body: &mut Body,
-) -> Result<u64, Refusal> {
-    let text = read_body(body, BODY_BYTES_MAX).await.map_err(|error| match error {
+) -> Result<Accepted, Refusal> {
+    let text = read_whole(body).await?;
+    let Some(key) = key else { return take_text(southbound, sender, charges, &text, Once::default()).await };
+    match southbound.idempotency.begin(sender, &key, &text)? {
+        Begun::Taken(items) => Ok(Accepted { items, again: true }),
+        Begun::First(request) => take_text(southbound, sender, charges, &text, Once::of_request(request)).await,
+    }
+}
+
+/// Reads a body that is not a stream.
+pub(super) async fn read_whole(body: &mut Body) -> Result<Bytes, Refusal> {
+    read_body(body, BODY_BYTES_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => Problem::new(
             413,
             "too-large",
@@ -97,15 +142,25 @@ async fn take_whole(
         )
         .into(),
         other => Refusal::from(other),
-    })?;
+    })
+}
+
+/// Takes a text as a whole or not at all, with what is to be known of it afterwards.
+pub(super) async fn take_text(
+    southbound: &Southbound,
+    sender: &Sender,
+    charges: &Charges,
+    text: &[u8],
+    once: Once,
+) -> Result<Accepted, Refusal> {
     let mut entries = Vec::with_capacity(1);
-    let taken = southbound.entries(&text, sender, &mut entries);
+    let taken = southbound.entries(text, sender, &mut entries);
     let count = entries.len();
     // The first item was paid for with the request.
     southbound.owe(charges, count.saturating_sub(1), text.len());
     taken?;
-    southbound.backlog.append(entries, Vec::new()).await.map_err(|(why, _)| not_taken(why))?;
-    Ok(count_accepted(count))
+    once.keep(&southbound.backlog, entries).await.map_err(not_taken)?;
+    Ok(Accepted { items: count_accepted(count), again: false })
 }
 
 /// Counts `aups_items_accepted_total`.
@@ -113,6 +168,12 @@ pub(super) fn count_accepted(items: usize) -> u64 {
     let items = u64::try_from(items).unwrap_or(u64::MAX);
     metrics::counter!("aups_items_accepted_total").increment(items);
     items
+}
+
+fn key_of_a_stream() -> Problem {
+    let detail = "a stream is taken line by line, and `accepted` says how far: send it without Idempotency-Key, or send a batch, \
+                  which is a JSON array";
+    Problem::new(400, "idempotency-stream", "no Idempotency-Key for a stream", detail)
 }
 
 fn bad_value(error: &AcceptError<'_>, document: &Document<'_>, value: Value<'_>) -> Problem {

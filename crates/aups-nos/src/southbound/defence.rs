@@ -8,6 +8,7 @@ use crate::{
     accept::Sender,
     problem::Refusal,
     quarantine::{Accused, Offence},
+    sources::SourceRecord,
 };
 use aups_core::Problem;
 use axum::{
@@ -66,6 +67,11 @@ impl Southbound {
     /// long ago.
     pub(super) fn admit_address(&self, from: IpAddr) -> Result<bool, Refusal> {
         self.check(Accused::Address(from))
+    }
+
+    /// Whether a source may send that proved to be one by what it sealed.
+    pub(super) fn admit_source(&self, source: &SourceRecord) -> Result<(), Refusal> {
+        self.check(Accused::Source(&source.node_id)).map(drop)
     }
 
     fn check(&self, who: Accused<'_>) -> Result<bool, Refusal> {

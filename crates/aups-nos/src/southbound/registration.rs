@@ -7,10 +7,9 @@ use crate::{
     normalise::TEXT_CHARS_MAX,
     problem::Refusal,
     quarantine::Accused,
-    sources::{NewSource, Registered, SourcesError},
+    sources::{EncryptionScheme, NewSource, Registered, SourcesError, UnknownScheme},
 };
 use aups_core::{NodeId, Problem, id::NameError};
-use aups_envelope::b64;
 use axum::{
     Json,
     body::Body,
@@ -18,24 +17,11 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tracing::{error, info};
 
 /// Largest registration.
 const REGISTRATION_BYTES_MAX: usize = 8 << 10;
-/// Schemes of sealed sources, which later versions take.
-const SEALED_SCHEMES: [&str; 4] = ["aes-128-gcm", "aes-256-gcm", "chacha20-poly1305", "ascon-aead128"];
-
-/// The answer to a registration. The credential is in it once and nowhere else.
-#[derive(Serialize)]
-struct Answer<'a> {
-    #[serde(rename = "NodeId")]
-    node_id: &'a NodeId,
-    #[serde(rename = "credentialId")]
-    credential_id: &'a str,
-    credential: String,
-}
 
 pub(crate) async fn post_registration(State(southbound): State<Arc<Southbound>>, request: Request) -> Response {
     let from = address(&request);
@@ -61,6 +47,7 @@ async fn register(
     match media_type(headers) {
         MediaType::Json => {}
         MediaType::Lines => return Err(media_type_refused("application/x-ndjson", "application/json")),
+        MediaType::Sealed => return Err(media_type_refused("application/aups", "application/json")),
         MediaType::Other(given) => return Err(media_type_refused(given, "application/json")),
     }
     let body = read_body(body, REGISTRATION_BYTES_MAX).await?;
@@ -72,14 +59,8 @@ async fn register(
 }
 
 fn answer(registered: &Registered) -> Response {
-    let Registered { record, credential } = registered;
-    let answer = Answer {
-        node_id: &record.node_id,
-        credential_id: &record.credential_id,
-        credential: b64::encode(credential.expose()),
-    };
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    (StatusCode::CREATED, no_store, Json(answer)).into_response()
+    (StatusCode::CREATED, no_store, Json(registered.told())).into_response()
 }
 
 fn new_source(document: &Document<'_>) -> Result<NewSource, Refusal> {
@@ -88,12 +69,13 @@ fn new_source(document: &Document<'_>) -> Result<NewSource, Refusal> {
         Problem::new(400, "registration", "malformed registration", detail)
     })?;
     let (mut node_id, mut node_type, mut communication_mode) = (None, None, None);
+    let mut encryption_scheme = EncryptionScheme::default();
     for (name, value) in &members {
         let checked = match &**name {
             "NodeId" => text(*value).and_then(|text| name_of(&text)).map(|id| node_id = Some(id)),
             "NodeType" => text(*value).map(|text| node_type = Some(text)),
             "CommunicationMode" => text(*value).map(|text| communication_mode = Some(text)),
-            "EncryptionScheme" => text(*value).and_then(|text| check_scheme(&text)),
+            "EncryptionScheme" => text(*value).and_then(|text| scheme(&text)).map(|scheme| encryption_scheme = scheme),
             _ => Err("it is not known; leave it out".into()),
         };
         checked.map_err(|wrong| bad_member(name, &wrong, document, *value))?;
@@ -102,6 +84,7 @@ fn new_source(document: &Document<'_>) -> Result<NewSource, Refusal> {
         node_id: node_id.ok_or_else(|| missing("NodeId"))?,
         node_type: node_type.ok_or_else(|| missing("NodeType"))?,
         communication_mode: communication_mode.ok_or_else(|| missing("CommunicationMode"))?,
+        encryption_scheme,
     })
 }
 
@@ -117,14 +100,8 @@ fn name_of(text: &str) -> Result<NodeId, String> {
     text.parse().map_err(|error: NameError| error.to_string())
 }
 
-fn check_scheme(scheme: &str) -> Result<(), String> {
-    if scheme == "none" {
-        Ok(())
-    } else if SEALED_SCHEMES.contains(&scheme) {
-        Err("this version does not take sealed data from sources yet; use `none`, or leave it out".into())
-    } else {
-        Err("no such scheme is known; use `none`, or leave it out".into())
-    }
+fn scheme(text: &str) -> Result<EncryptionScheme, String> {
+    text.parse().map_err(|error: UnknownScheme| error.to_string())
 }
 
 fn bad_member(name: &str, wrong: &str, document: &Document<'_>, value: Value<'_>) -> Problem {

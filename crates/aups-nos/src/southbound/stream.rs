@@ -1,6 +1,12 @@
 //! A stream of lines (NDJSON), taken in bounded memory until the first bad one.
 
-use super::{Southbound, body::read_part, data::count_accepted, not_taken, quota::Charges};
+use super::{
+    Southbound,
+    body::read_part,
+    data::{Accepted, count_accepted},
+    not_taken,
+    quota::Charges,
+};
 use crate::{
     accept::{Entry, Sender},
     problem::Refusal,
@@ -43,13 +49,13 @@ impl<'a> Stream<'a> {
         }
     }
 
-    pub(super) async fn take(mut self, body: &mut Body) -> Result<u64, Refusal> {
+    pub(super) async fn take(mut self, body: &mut Body) -> Result<Accepted, Refusal> {
         let outcome = self.lines(body).await;
         // What was good before the first bad line is taken.
         let outcome = self.append().await.and(outcome);
         match outcome {
             Ok(()) if !self.any => Err(empty().with("accepted", 0).into()),
-            Ok(()) => Ok(self.accepted),
+            Ok(()) => Ok(Accepted { items: self.accepted, again: false }),
             Err(refusal) => Err(refusal.map(|problem| problem.with("accepted", self.accepted))),
         }
     }

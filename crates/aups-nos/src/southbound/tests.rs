@@ -206,7 +206,7 @@ async fn only_json_is_taken() {
         "application/x-www-form-urlencoded",
         "application/json; charset=latin1",
         "application/senml+json",
-        "application/aups",
+        "application/aups2",
         "json",
         "",
     ] {
@@ -342,7 +342,7 @@ async fn a_registration_that_is_not_right_names_the_member() {
         |members: &str| format!(r#"{{"NodeId":"s1","NodeType":"sensor","CommunicationMode":"discrete"{members}}}"#);
     for (body, member) in [
         (with(r#","colour":"red""#), "colour"),
-        (with(r#","EncryptionScheme":"aes-256-gcm""#), "EncryptionScheme"),
+        (with(r#","EncryptionScheme":"aes-256-gcm-siv""#), "EncryptionScheme"),
         (with(r#","EncryptionScheme":"rot13""#), "EncryptionScheme"),
         (with(r#","EncryptionScheme":null"#), "EncryptionScheme"),
         (r#"{"NodeType":"sensor","CommunicationMode":"discrete"}"#.into(), "NodeId"),

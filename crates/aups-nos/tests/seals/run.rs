@@ -2,7 +2,7 @@
 //! key and nonce ever comes twice, and whether anything is sealed under a key whose time is over.
 
 use aups_core::{Clock, KeyId, ManualClock, Sub, Topic, UnixMillis, limits::SKEW_MAX};
-use aups_envelope::{SealedMessage, Secret, SigningKey, sha256};
+use aups_envelope::{SealedMessage, Secret, SigningKey, SourceMaster, sha256};
 use aups_ktm::{KeysTopicsManager as _, Ktm, KtmSettings, custody::Keyring};
 use aups_nos::{
     Config, Nos, NosParts, NosSettings, Outgoing, Reader, Readers, Receipt, Sink, SinkError,
@@ -282,6 +282,7 @@ async fn live(world: &World, of: u8, clock: Arc<ManualClock>, numbers: &mut Test
         id: format!("nos-{of}").parse()?,
         realm_key: world.ktm.realm().public(),
         signing_key: SigningKey::from_seed(Secret::from_bytes([of; 32])),
+        source_master: SourceMaster::new(Secret::from_bytes([of; 32])),
         ktm: world.ktm.clone(),
         policies: world.policies.clone(),
         residuals: Arc::new(Residuals::new(100)),

@@ -4,21 +4,28 @@ use super::{
     admin::{ServerArgs, Token},
     attribute,
     failure::Failure,
+    private_file::PrivateFile,
     terminal,
 };
 use aups_core::{NodeId, UnixMillis};
 use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
-/// Invite, mark, list and remove the things that send
+/// Invite, mark, list, rotate and remove the things that send
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
-#[command(long_about = "Invite, mark, list and remove the things that send.\n\nA source registers itself with `POST \
+#[command(
+    long_about = "Invite, mark, list, rotate and remove the things that send.\n\nA source registers itself with `POST \
 /registration`. Where the server listens on loopback alone this is open; elsewhere it takes a claim token as Bearer, \
 which `invite` makes.\n\nPolicies may ask for the labels and tags that you give a source (resource.labels, \
-resource.getTag).")]
+resource.getTag)."
+)]
 pub(crate) struct Source {
     #[command(subcommand)]
     action: Action,
@@ -32,6 +39,7 @@ Examples:
     \"NodeType\":\"sensor\",\"CommunicationMode\":\"discrete\"}'
   aups source set sensor1 --label lobby,calibrated --tag owner=cnr
   aups source list
+  aups source rotate sensor1 --out sensor1.json
   aups source remove sensor1";
 
 #[derive(Debug, Subcommand)]
@@ -46,6 +54,14 @@ enum Action {
     },
     /// Say what policies may ask of one; what is not named stays
     Set(Set),
+    /// Give one other secrets: those of before are worth nothing from then on
+    Rotate {
+        /// Its NodeId
+        node: NodeId,
+        /// Write them to this file, for nobody else to read; else they are printed
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Remove one: its credential is worth nothing from then on
     Remove {
         /// Its NodeId
@@ -97,6 +113,7 @@ struct Listed {
     node_id: String,
     node_type: String,
     communication_mode: String,
+    encryption_scheme: String,
     registered_at: UnixMillis,
     labels: Vec<String>,
     tags: BTreeMap<String, String>,
@@ -116,6 +133,18 @@ impl Source {
                 let listed: Listed = admin.send_json(Method::PATCH, &path, &set.marked()).await?;
                 terminal::line(&sources_table(vec![listed]))
             }
+            Action::Rotate { node, out } => {
+                let path = format!("/v1/sources/{node}/rotate");
+                let Some(out) = out else {
+                    let secrets: Value = admin.post(&path).await?;
+                    return terminal::line(&secrets.to_string());
+                };
+                // Made before anything is changed: secrets that cannot be written are lost.
+                let file = PrivateFile::create(out)?;
+                let secrets: Value = admin.post(&path).await?;
+                let out = file.keep(secrets.to_string().as_bytes())?;
+                terminal::line(&format!("rotated source {node}: its secrets are in {}", out.display()))
+            }
             Action::Remove { node } => {
                 admin.delete(&format!("/v1/sources/{node}")).await?;
                 terminal::line(&format!("removed source {node}"))
@@ -133,11 +162,12 @@ fn sources_table(sources: Vec<Listed>) -> String {
                 source.node_id,
                 source.node_type,
                 source.communication_mode,
+                source.encryption_scheme,
                 source.registered_at.to_string(),
                 source.labels.join(","),
                 tags.join("; "),
             ]
         })
         .collect();
-    terminal::table(&["NODE", "TYPE", "MODE", "REGISTERED", "LABELS", "TAGS"], &rows)
+    terminal::table(&["NODE", "TYPE", "MODE", "SCHEME", "REGISTERED", "LABELS", "TAGS"], &rows)
 }

@@ -11,8 +11,11 @@ use crate::settings::{Durability, Registration, ServerSettings};
 use anyhow::Context as _;
 use aups_broker::{Broker, BrokerSettings};
 use aups_core::{Clock, NosId};
-use aups_envelope::{SigningKey, VerifyingKey};
-use aups_ktm::KeysTopicsManager;
+use aups_envelope::VerifyingKey;
+use aups_ktm::{
+    KeysTopicsManager,
+    custody::{self, Keyring},
+};
 use aups_nos::{
     ConfigInForce, KeyRequests, Nos, NosParts, NosSettings, Sink, Transport, key_request_queue,
     publish::{BrokerUrl, RemoteBroker},
@@ -46,22 +49,26 @@ impl DataPath {
         process: &mut Process,
         settings: &ServerSettings,
         id: NosId,
-        signing_key: SigningKey,
+        keyring: &Keyring,
         realm: Realm,
     ) -> anyhow::Result<Self> {
         let Realm { key, ktm, decisions, residuals, readers, clock, config } = realm;
+        let store = || Arc::clone(&process.store);
+        let signing_key = custody::nos_signing_key(store(), keyring, &id).await?;
+        let source_master = custody::source_master(store(), keyring, &id).await?;
         let (key_requests_in, key_requests) = key_request_queue();
         let mqtt = Mqtt::start(settings, &id, Arc::clone(&readers), decisions.clone(), key_requests_in).await?;
         let nos = Nos::start(NosParts {
             id,
             realm_key: key,
             signing_key,
+            source_master,
             ktm,
             policies: decisions.clone(),
             residuals,
             readers,
             sink: Arc::clone(&mqtt.sink),
-            store: Arc::clone(&process.store),
+            store: store(),
             queue: Some(open_queue(settings).await?),
             clock,
             config,

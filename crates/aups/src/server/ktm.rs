@@ -19,16 +19,8 @@ use aups_nos::Usage;
 use std::{net::SocketAddr, sync::Arc};
 
 /// What NOSs answer, each for itself.
-const OF_NOSS: [&str; 8] = [
-    "/registration",
-    "/data",
-    "/v1/enrol",
-    "/v1/keys",
-    "/v1/topics",
-    "/v1/sources",
-    "/v1/sources/invite",
-    "/v1/sources/{node}",
-];
+const OF_NOSS: [&str; 7] =
+    ["/registration", "/data", "/v1/enrol", "/v1/keys", "/v1/topics", "/v1/sources", "/v1/sources/{*rest}"];
 
 /// A running KTM.
 #[derive(Debug)]

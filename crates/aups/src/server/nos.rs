@@ -86,7 +86,6 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
     let replica = replica.into_inner().context("the link has no realm")?;
     let id = remote.name();
     tracing::info!(nos = %id, url, "a NOS of the KTM there");
-    let signing_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &id).await?;
     let certificate = watch::Sender::new(None);
     let audit_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &id).await?;
     process.audit.sign_with(Signer::nos(remote.realm_key(), audit_key, certificate.subscribe()));
@@ -100,7 +99,7 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
         clock: remote.clock(),
         config: config.in_force(),
     };
-    let data_path = DataPath::start(&mut process, &settings, id, signing_key, realm).await?;
+    let data_path = DataPath::start(&mut process, &settings, id, &keyring, realm).await?;
     let DataPath { nos, mqtt } = &data_path;
     process.keep_up(end_sessions(replica, Arc::clone(&mqtt.sessions)));
     process.keep_up(report_uses(Arc::clone(&remote), nos.usage()));

@@ -7,7 +7,8 @@ use aups_nos::sources::{INVITE_LIFE, SourceRecord, Sources, SourcesError};
 use axum::{
     Extension, Json, Router,
     extract::{Path, Request, State},
-    http::StatusCode,
+    http::{StatusCode, header::CACHE_CONTROL},
+    response::IntoResponse,
     routing::{get, patch, post},
 };
 use serde::Deserialize;
@@ -29,6 +30,7 @@ pub(super) fn router(admin: SourcesAdmin) -> Router {
         .route("/v1/sources", get(list))
         .route("/v1/sources/invite", post(invite))
         .route("/v1/sources/{node}", patch(mark).delete(remove))
+        .route("/v1/sources/{node}/rotate", post(rotate))
         .with_state(admin)
 }
 
@@ -38,6 +40,7 @@ fn view(source: &SourceRecord) -> Value {
         "nodeId": source.node_id,
         "nodeType": source.node_type,
         "communicationMode": source.communication_mode,
+        "encryptionScheme": source.encryption_scheme,
         "credentialId": source.credential_id,
         "registeredAt": source.registered_at,
         "labels": source.marks.labels,
@@ -87,6 +90,20 @@ async fn mark(
     note.add("labels", &marked.marks.labels);
     note.add("tags", &marked.marks.tags);
     Ok(Json(view(&marked)))
+}
+
+/// Other secrets for a source: answered as a registration is.
+async fn rotate(
+    State(admin): State<SourcesAdmin>,
+    Extension(note): Extension<Note>,
+    Path(node): Path<String>,
+) -> Result<impl IntoResponse, Refused> {
+    let node: NodeId = name(&node)?;
+    let rotated = admin.sources.rotate(&node).await.map_err(|error| Refused::from(super::storage_problem(&error)))?;
+    let rotated = rotated.ok_or_else(|| unknown(&node))?;
+    note.add("nodeId", &node);
+    note.add("credentialId", rotated.record.credential_id);
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(rotated.told()).into_response()))
 }
 
 fn unknown(node: &NodeId) -> Refused {

@@ -1,0 +1,102 @@
+//! What a source sealed: the sealed message in a body (docs/protocol.md section 15).
+
+use super::{
+    Southbound,
+    data::{Accepted, read_whole, take_text},
+    idempotency::{Begun, RequestKey},
+    not_taken,
+    once::Once,
+};
+use crate::{
+    accept::Sender,
+    problem::Refusal,
+    sources::sealing::{Place, SealingSource},
+};
+use aups_core::Problem;
+use aups_envelope::{ContentType, FormatError, SealedMessage};
+use axum::body::Body;
+use std::{net::IpAddr, sync::Arc};
+
+/// A message that is authentic.
+struct Opened {
+    source: SealingSource,
+    place: Place,
+    text: Vec<u8>,
+}
+
+/// `claimed` is who the request says that it is from: its credential's source, or its address. Whatever is refused is put down to that,
+/// not to the source that sealed: others may send what it sealed again.
+pub(super) async fn take_sealed(
+    southbound: &Arc<Southbound>,
+    claimed: &Sender,
+    key: Option<RequestKey>,
+    body: &mut Body,
+    from: IpAddr,
+) -> Result<Accepted, Refusal> {
+    let sealed = read_whole(body).await?;
+    let Opened { source, place, text } = match open(southbound, claimed, &sealed) {
+        Ok(opened) => opened,
+        Err(problem) => {
+            southbound.charge(&southbound.charges(claimed, from), 1)?;
+            return Err(problem.into());
+        }
+    };
+    southbound.admit_source(&source.record)?;
+    let sender = Sender::Registered { source: Arc::clone(&source.record), sealed: Some(source.suite) };
+    let charges = southbound.charges(&sender, from);
+    southbound.charge(&charges, 1)?;
+    // What was sealed anew is the same request: the text counts.
+    let request = match key.map(|key| southbound.idempotency.begin(&sender, &key, &text)).transpose()? {
+        Some(Begun::Taken(items)) => {
+            // A message that was not seen yet is taken as well, with nothing of it: else it could be played later without its key.
+            if let Some(place) = source.raise(place) {
+                Once::of_place(None, place).keep(&southbound.backlog, Vec::new()).await.map_err(not_taken)?;
+            }
+            return Ok(Accepted { items, again: true });
+        }
+        Some(Begun::First(request)) => Some(request),
+        None => None,
+    };
+    let place = source.raise(place).ok_or_else(replayed)?;
+    take_text(southbound, &sender, &charges, &text, Once::of_place(request, place)).await
+}
+
+fn open(southbound: &Southbound, claimed: &Sender, sealed: &[u8]) -> Result<Opened, Problem> {
+    let message = SealedMessage::parse(sealed).map_err(|error| malformed(&error))?;
+    let (source, text) = southbound.sources.open_sealed(&message).ok_or_else(not_authentic)?;
+    if let Sender::Registered { source: claimed, .. } = claimed
+        && claimed.node_id != source.record.node_id
+    {
+        return Err(not_authentic());
+    }
+    match message.header().content {
+        ContentType::Json => Ok(Opened { source, place: Place::of(message.header()), text }),
+        ContentType::SenmlJson | ContentType::Octets | ContentType::Cbor => Err(content_refused()),
+    }
+}
+
+fn malformed(error: &FormatError) -> Problem {
+    let detail = format!("not a sealed message: {error}; see docs/protocol.md, section 2");
+    Problem::new(400, "malformed-sealed", "malformed sealed message", detail)
+}
+
+/// One answer for all that is not authentic: it tells nothing of what is registered.
+fn not_authentic() -> Problem {
+    let detail = "it was not sealed by a registered source as this one registered: compare credentialId, key and suite with the \
+                  answer to the registration, and seal for the topic `src:<NodeId>`; an Authorization must be of the same source";
+    Problem::new(401, "not-authenticated", "not authenticated", detail)
+}
+
+fn replayed() -> Problem {
+    let detail = "a message of this session and seq, or a higher one, was taken already: begin a new session, with a higher boot \
+                  counter, and seal anew";
+    Problem::new(409, "replayed", "sealed message replayed", detail)
+}
+
+fn content_refused() -> Problem {
+    let detail = "what a source seals is JSON (content type 1)";
+    Problem::new(415, "media-type", "media type not taken", detail)
+}
+
+#[cfg(test)]
+mod tests;
