@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use aups_broker::{Broker, BrokerSettings, Connect, Gate, Outgoing, Refusal, Verdict};
 use aups_core::{Item, ItemId, Source, UnixMillis, topic::TopicTemplate};
 use aups_nos::{
-    analyse::{Arrival, ScoringRules, analyse},
+    analyse::{Arrival, History, Scored, Scoring, Subject, analyse},
     json::Document,
     normalise::normalise,
     settings::{BacklogLimits, Transport},
@@ -29,7 +29,7 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     let mqtt = broker.local_addr();
     let (queue, waiting) = channel(BacklogLimits::default().items_max);
     tokio::spawn(publish(waiting, broker));
-    let routes = Router::new().route("/data", post(accept)).with_state(Southbound { queue, rules: Arc::default() });
+    let routes = Router::new().route("/data", post(accept)).with_state(Southbound { queue, analysis: Arc::default() });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("ready http={} mqtt={mqtt}", listener.local_addr()?);
     axum::serve(listener, routes).await?;
@@ -56,31 +56,33 @@ impl Gate for Everybody {
 #[derive(Clone)]
 struct Southbound {
     queue: Sender<Item>,
-    rules: Arc<ScoringRules>,
+    analysis: Arc<(Scoring, History)>,
 }
 
 /// 202 once the item is queued.
 async fn accept(State(southbound): State<Southbound>, body: Bytes) -> StatusCode {
-    let Ok(item) = item(&body, &southbound.rules) else { return StatusCode::BAD_REQUEST };
+    let Ok(item) = item(&body, &southbound.analysis) else { return StatusCode::BAD_REQUEST };
     match southbound.queue.try_send(item) {
         Ok(()) => StatusCode::ACCEPTED,
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
-fn item(body: &[u8], rules: &ScoringRules) -> anyhow::Result<Item> {
+fn item(body: &[u8], (scoring, history): &(Scoring, History)) -> anyhow::Result<Item> {
     let received_at = UnixMillis(u64::try_from(Timestamp::now().as_millisecond())?);
     let document = Document::read(body)?;
     let Ok(normalised) = normalise(document.root(), true) else { anyhow::bail!("a member does not fit") };
     let arrival = Arrival { transport: Transport::Loopback, registered: true, sealed: None, received_at };
-    let (security, quality) = analyse(&normalised.reading, arrival, rules);
     let source = Source {
         node_id: "sensor1".into(),
         node_type: "sensor".into(),
         communication_mode: "discrete".into(),
         registered: true,
     };
-    let (id, schema) = (ItemId(Uuid::now_v7()), normalised.schema.as_str().into());
+    let schema = normalised.schema.as_str();
+    let subject = Subject { reading: &normalised.reading, schema, source: &source };
+    let Scored { security, quality, .. } = analyse(&subject, None, arrival, scoring, history);
+    let (id, schema) = (ItemId(Uuid::now_v7()), schema.into());
     Ok(Item { id, source, schema, received_at, data: normalised.reading, security, quality })
 }
 

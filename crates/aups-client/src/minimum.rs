@@ -1,6 +1,6 @@
 //! What a reader demands of an item: scores that reach a minimum. Applied after opening; the server does not see it.
 
-use aups_core::{Item, Score};
+use aups_core::{Item, ScoreName};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
@@ -29,7 +29,7 @@ pub enum MinimumError {
 impl Minimum {
     /// Whether the item reaches the minimum.
     pub fn is_met_by(&self, item: &Item) -> bool {
-        self.score.of(item).fraction() >= self.at_least
+        self.score.of(&item.security, &item.quality).fraction() >= self.at_least
     }
 }
 
@@ -48,60 +48,7 @@ impl FromStr for Minimum {
 
 impl fmt::Display for Minimum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.score.as_str(), self.at_least)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ScoreName {
-    Accuracy,
-    Precision,
-    Timeliness,
-    Completeness,
-    Confidentiality,
-    Integrity,
-    Privacy,
-    Authentication,
-}
-
-impl ScoreName {
-    const ALL: [Self; 8] = [
-        Self::Accuracy,
-        Self::Precision,
-        Self::Timeliness,
-        Self::Completeness,
-        Self::Confidentiality,
-        Self::Integrity,
-        Self::Privacy,
-        Self::Authentication,
-    ];
-    const LIST: &str = "quality.accuracy, quality.precision, quality.timeliness, quality.completeness, \
-                        security.confidentiality, security.integrity, security.privacy, security.authentication";
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accuracy => "quality.accuracy",
-            Self::Precision => "quality.precision",
-            Self::Timeliness => "quality.timeliness",
-            Self::Completeness => "quality.completeness",
-            Self::Confidentiality => "security.confidentiality",
-            Self::Integrity => "security.integrity",
-            Self::Privacy => "security.privacy",
-            Self::Authentication => "security.authentication",
-        }
-    }
-
-    const fn of(self, item: &Item) -> Score {
-        match self {
-            Self::Accuracy => item.quality.accuracy,
-            Self::Precision => item.quality.precision,
-            Self::Timeliness => item.quality.timeliness,
-            Self::Completeness => item.quality.completeness,
-            Self::Confidentiality => item.security.confidentiality,
-            Self::Integrity => item.security.integrity,
-            Self::Privacy => item.security.privacy,
-            Self::Authentication => item.security.authentication,
-        }
+        write!(f, "{}={}", self.score, self.at_least)
     }
 }
 

@@ -25,6 +25,6 @@ pub use item::{Item, Marks, Reading, Source};
 pub use problem::Problem;
 pub use reader::{AttributeValue, Attributes, Principal, ReaderKind};
 pub use scope::{Flags, Obligations, Redaction, ScopeSpec, Suite};
-pub use score::{Quality, Score, Security};
+pub use score::{Quality, Score, ScoreName, Security};
 pub use time::{Clock, ManualClock, UnixMillis, parse_duration};
 pub use topic::{Filter, Topic};

@@ -96,5 +96,99 @@ pub struct Quality {
     pub completeness: Score,
 }
 
+/// One of the eight scores, named as in an item's JSON: `quality.accuracy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ScoreName {
+    /// [`Quality::accuracy`].
+    #[serde(rename = "quality.accuracy")]
+    Accuracy,
+    /// [`Quality::precision`].
+    #[serde(rename = "quality.precision")]
+    Precision,
+    /// [`Quality::timeliness`].
+    #[serde(rename = "quality.timeliness")]
+    Timeliness,
+    /// [`Quality::completeness`].
+    #[serde(rename = "quality.completeness")]
+    Completeness,
+    /// [`Security::confidentiality`].
+    #[serde(rename = "security.confidentiality")]
+    Confidentiality,
+    /// [`Security::integrity`].
+    #[serde(rename = "security.integrity")]
+    Integrity,
+    /// [`Security::privacy`].
+    #[serde(rename = "security.privacy")]
+    Privacy,
+    /// [`Security::authentication`].
+    #[serde(rename = "security.authentication")]
+    Authentication,
+}
+
+impl ScoreName {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Accuracy,
+        Self::Precision,
+        Self::Timeliness,
+        Self::Completeness,
+        Self::Confidentiality,
+        Self::Integrity,
+        Self::Privacy,
+        Self::Authentication,
+    ];
+    /// All of them, for a person to read.
+    pub const LIST: &str = "quality.accuracy, quality.precision, quality.timeliness, quality.completeness, \
+                            security.confidentiality, security.integrity, security.privacy, security.authentication";
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accuracy => "quality.accuracy",
+            Self::Precision => "quality.precision",
+            Self::Timeliness => "quality.timeliness",
+            Self::Completeness => "quality.completeness",
+            Self::Confidentiality => "security.confidentiality",
+            Self::Integrity => "security.integrity",
+            Self::Privacy => "security.privacy",
+            Self::Authentication => "security.authentication",
+        }
+    }
+
+    /// This score of an item that has these.
+    pub const fn of(self, security: &Security, quality: &Quality) -> Score {
+        match self {
+            Self::Accuracy => quality.accuracy,
+            Self::Precision => quality.precision,
+            Self::Timeliness => quality.timeliness,
+            Self::Completeness => quality.completeness,
+            Self::Confidentiality => security.confidentiality,
+            Self::Integrity => security.integrity,
+            Self::Privacy => security.privacy,
+            Self::Authentication => security.authentication,
+        }
+    }
+
+    /// Where this score stands among them.
+    pub const fn of_mut<'a>(self, security: &'a mut Security, quality: &'a mut Quality) -> &'a mut Score {
+        match self {
+            Self::Accuracy => &mut quality.accuracy,
+            Self::Precision => &mut quality.precision,
+            Self::Timeliness => &mut quality.timeliness,
+            Self::Completeness => &mut quality.completeness,
+            Self::Confidentiality => &mut security.confidentiality,
+            Self::Integrity => &mut security.integrity,
+            Self::Privacy => &mut security.privacy,
+            Self::Authentication => &mut security.authentication,
+        }
+    }
+}
+
+impl fmt::Display for ScoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! One value that a source sent becomes an entry of the backlog: normalise, analyse, topic.
 
 use crate::{
-    analyse::{Arrival, analyse},
+    analyse::{Arrival, History, Scored, Subject, analyse, recent::Recent},
     config::{ActiveConfig, ConfigInForce},
     json::Value,
     normalise::{MappingError, Schema, normalise},
@@ -99,6 +99,8 @@ pub(crate) struct Acceptance {
     clock: Arc<dyn Clock>,
     address_salt: [u8; 32],
     ids: ItemIds,
+    history: History,
+    recent: Arc<Recent>,
 }
 
 impl Acceptance {
@@ -108,12 +110,18 @@ impl Acceptance {
         clock: Arc<dyn Clock>,
         address_salt: [u8; 32],
     ) -> Self {
-        Self { config, transport, clock, address_salt, ids: ItemIds::new() }
+        let (history, recent) = (History::default(), Arc::default());
+        Self { config, transport, clock, address_salt, ids: ItemIds::new(), history, recent }
     }
 
     /// What is in force now: to be asked for once for each text, so that all of it is taken alike.
     pub(crate) fn config(&self) -> Arc<ActiveConfig> {
         Arc::clone(&self.config.borrow())
+    }
+
+    /// The last items that were taken, and what their scores follow from.
+    pub(crate) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
     }
 
     /// Takes a value: what it makes is put behind the entries. About 2 µs.
@@ -140,17 +148,15 @@ impl Acceptance {
             },
         };
         let arrival = Arrival { transport: self.transport, registered, sealed, received_at };
-        let (security, quality) = analyse(&normalised.reading, arrival, &config.config.scores);
-        let id = self.ids.next(received_at);
-        let item = Item {
-            id,
-            source,
-            schema: normalised.schema.as_str().into(),
-            received_at,
-            data: normalised.reading,
-            security,
-            quality,
+        let schema = normalised.schema.as_str();
+        let labels = match sender {
+            Sender::Registered { source, .. } => Some(&source.marks.labels),
+            Sender::Unregistered(_) => None,
         };
+        let subject = Subject { reading: &normalised.reading, schema, source: &source };
+        let Scored { security, quality, inputs } = analyse(&subject, labels, arrival, &config.scoring, &self.history);
+        let id = self.ids.next(received_at);
+        let item = Item { id, source, schema: schema.into(), received_at, data: normalised.reading, security, quality };
         let topic = config.topics.of(&item).map_err(|_| AcceptError::TopicTooLong)?;
         // Writing texts and numbers to memory does not fail; a value that did would be one that cannot be sent on.
         let json = serde_json::to_vec(&item).map_err(|_| AcceptError::ItemTooLong)?;
@@ -160,7 +166,9 @@ impl Acceptance {
         if normalised.schema == Schema::Raw {
             metrics::counter!("aups_items_raw_total").increment(1);
         }
-        entries.push(Entry { item, topic, json: json.into(), taken });
+        let json = Bytes::from(json);
+        self.recent.keep(id, json.clone(), inputs, config);
+        entries.push(Entry { item, topic, json, taken });
         Ok(())
     }
 
@@ -171,10 +179,12 @@ impl Acceptance {
             IpAddr::V4(address) => hash::sha256(&[b"aups/1 address", &self.address_salt, &address.octets()]),
             IpAddr::V6(address) => hash::sha256(&[b"aups/1 address", &self.address_salt, &address.octets()]),
         };
-        format!("addr-{:016x}", hash.first_chunk().copied().map_or(0, u64::from_be_bytes)).into()
+        format!("{ADDRESS_NAME_PREFIX}{:016x}", hash.first_chunk().copied().map_or(0, u64::from_be_bytes)).into()
     }
 }
 
+/// What the names begin with that the NOS gives.
+pub(crate) const ADDRESS_NAME_PREFIX: &str = "addr-";
 /// Node type and communication mode of a source that never said them.
 const UNKNOWN: &str = "unknown";
 

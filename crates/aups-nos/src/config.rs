@@ -2,7 +2,7 @@
 //! not at all.
 
 use crate::{
-    analyse::ScoringRules,
+    analyse::{Scoring, ScoringRules},
     quarantine::QuarantineRules,
     rate::{Allowance, Rate},
     sources::SourceRecord,
@@ -178,6 +178,8 @@ pub struct ActiveConfig {
     pub config: Config,
     /// Topics of published items.
     pub topics: Topics,
+    /// How items are scored.
+    pub scoring: Arc<Scoring>,
 }
 
 impl ActiveConfig {
@@ -191,7 +193,12 @@ impl ActiveConfig {
         });
         config.quotas.check(&mut errors);
         config.quarantine.check(&mut errors);
-        if errors.is_empty() { Ok(Self { version, config, topics }) } else { Err(errors) }
+        let scoring = Scoring::new(config.scores.clone()).unwrap_or_else(|wrong| {
+            errors.extend(wrong);
+            Scoring::default()
+        });
+        let scoring = Arc::new(scoring);
+        if errors.is_empty() { Ok(Self { version, config, topics, scoring }) } else { Err(errors) }
     }
 }
 

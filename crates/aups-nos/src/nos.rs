@@ -2,6 +2,7 @@
 
 use crate::{
     accept::Acceptance,
+    analyse::recent::Recent,
     config::ConfigInForce,
     key_service::{
         KeyLedger, KeyService, KeyServiceParts, Readers,
@@ -239,6 +240,11 @@ impl Nos {
             .route("/v1/topics", get(get_topics).fallback(|| async { method_not_allowed("GET, HEAD") }))
             .with_state(Arc::clone(&self.key_service));
         southbound.merge(key_service)
+    }
+
+    /// The last items that it has taken, and what their scores follow from.
+    pub fn recent(&self) -> Arc<Recent> {
+        self.southbound.acceptance.recent()
     }
 
     /// The registered sources, to be administered.

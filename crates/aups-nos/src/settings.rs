@@ -2,6 +2,7 @@
 //! stands in [`Config`](crate::Config).
 
 use crate::rate::Rate;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What a NOS is set up with. `NosSettings::default()` is what DESIGN says.
@@ -44,7 +45,8 @@ impl Default for NosSettings {
 }
 
 /// How a request was carried on its way to this NOS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// It never left this machine: the listener takes loopback addresses only.
     Loopback,
@@ -52,6 +54,17 @@ pub enum Transport {
     Tls,
     /// In clear over a network.
     Clear,
+}
+
+impl Transport {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Tls => "tls",
+            Self::Clear => "clear",
+        }
+    }
 }
 
 /// Who may register a source.

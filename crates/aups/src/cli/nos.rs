@@ -48,7 +48,7 @@ impl Nos {
         self.data_path.lay_over(&mut settings);
         settings.ktm = self.ktm.or(settings.ktm);
         let admission = self.admission.and_then(|token| token.parse().ok());
-        role::run(server::start_nos(settings, admission)).await
+        Box::pin(role::run(server::start_nos(settings, admission))).await
     }
 }
 

@@ -39,7 +39,7 @@ impl Up {
         self.role.start_log()?;
         let mut settings = self.role.settings(server)?;
         self.data_path.lay_over(&mut settings);
-        role::run(server::start(settings)).await
+        Box::pin(role::run(server::start(settings))).await
     }
 }
 

@@ -1,0 +1,34 @@
+use super::{super::tests::Bench, *};
+use crate::{Config, analyse::ScoringRules};
+use uuid::Uuid;
+
+fn kept(recent: &Recent, json: &'static str) -> ItemId {
+    let id = ItemId(Uuid::now_v7());
+    let inputs = Bench::new(ScoringRules::default()).analyse(r#"{"name":"x","value":1}"#).inputs;
+    recent.keep(id, Bytes::from_static(json.as_bytes()), inputs, &ActiveConfig::new(7, Config::default()).unwrap());
+    id
+}
+
+#[test]
+fn the_last_items_are_kept_and_no_more() {
+    let recent = Recent::default();
+    let first = kept(&recent, "1");
+    let second = kept(&recent, "2");
+    for _ in 2..ITEMS_MAX {
+        kept(&recent, "3");
+    }
+    assert!(recent.explain(first).is_some(), "kept, though it is not the JSON of an item");
+    kept(&recent, "4");
+    assert!(recent.explain(first).is_none());
+    assert!(matches!(recent.explain(second), Some(Err(_))));
+    assert!(recent.explain(ItemId(Uuid::nil())).is_none());
+}
+
+#[test]
+fn large_items_are_kept_for_less_long() {
+    static LARGE: [u8; 1 << 20] = [b'1'; 1 << 20];
+    let recent = Recent::default();
+    let ids: Vec<_> = (0..10).map(|_| kept(&recent, std::str::from_utf8(&LARGE).unwrap())).collect();
+    let there: Vec<_> = ids.iter().map(|id| recent.explain(*id).is_some()).collect();
+    assert_eq!(there, [false, false, true, true, true, true, true, true, true, true]);
+}
