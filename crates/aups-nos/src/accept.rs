@@ -1,10 +1,12 @@
 //! One value that a source sent becomes an entry of the backlog: normalise, analyse, topic.
 
+mod text;
+
 use crate::{
     analyse::{Arrival, History, Scored, Subject, analyse, recent::Recent},
     config::{ActiveConfig, ConfigInForce},
     json::Value,
-    normalise::{MappingError, Schema, normalise},
+    normalise::{Excess, MappingError, Normalised, Origin, Schema, normalise},
     settings::Transport,
     sources::SourceRecord,
     topic::Topics,
@@ -26,6 +28,8 @@ use std::{
 };
 use thiserror::Error;
 use tokio::time::Instant;
+
+pub(crate) use text::{Content, bad_json};
 
 /// An item that this NOS has taken and not yet published.
 #[derive(Debug)]
@@ -82,6 +86,8 @@ pub(crate) enum Sender {
 pub(crate) enum AcceptError<'a> {
     #[error("{0}")]
     Mapping(MappingError<'a>),
+    #[error("this {0}")]
+    Excess(Excess),
     #[error("`name` and `NodeId` make a topic of more than {TOPIC_BYTES_MAX} bytes; shorten them")]
     TopicTooLong,
     #[error("the item would have more than {ITEM_BYTES_MAX} bytes; send less at once")]
@@ -124,7 +130,18 @@ impl Acceptance {
         Arc::clone(&self.recent)
     }
 
-    /// Takes a value: what it makes is put behind the entries. About 2 µs.
+    /// How a text of a sender comes in now.
+    fn arrived(&self, sender: &Sender) -> Arrived {
+        let (registered, sealed) = match sender {
+            Sender::Registered { sealed, .. } => (true, *sealed),
+            Sender::Unregistered(_) => (false, None),
+        };
+        let received_at = self.clock.now();
+        let arrival = Arrival { transport: self.transport, registered, sealed, received_at };
+        Arrived { taken: Instant::now(), arrival }
+    }
+
+    /// Takes a value: what it makes is put behind the entries. About 2 µs for each item.
     pub(crate) fn accept<'a>(
         &self,
         value: Value<'a>,
@@ -132,38 +149,50 @@ impl Acceptance {
         config: &ActiveConfig,
         entries: &mut Vec<Entry>,
     ) -> Result<(), AcceptError<'a>> {
-        let (taken, received_at) = (Instant::now(), self.clock.now());
-        let (registered, sealed) = match sender {
-            Sender::Registered { sealed, .. } => (true, *sealed),
-            Sender::Unregistered(_) => (false, None),
-        };
-        let normalised = normalise(value, registered).map_err(AcceptError::Mapping)?;
+        let arrived = self.arrived(sender);
+        if let Some(all) = config.mappings.apply(value, sender.origin()).map_err(AcceptError::Excess)? {
+            return all.into_iter().try_for_each(|normalised| self.enter(normalised, sender, arrived, config, entries));
+        }
+        let mut normalised = normalise(value, arrived.arrival.registered).map_err(AcceptError::Mapping)?;
+        config.mappings.trim(&mut normalised).map_err(|_| AcceptError::ItemTooLong)?;
+        self.enter(normalised, sender, arrived, config, entries)
+    }
+
+    /// Makes an entry of a reading.
+    fn enter<'a>(
+        &self,
+        normalised: Normalised<'_>,
+        sender: &Sender,
+        Arrived { taken, arrival }: Arrived,
+        config: &ActiveConfig,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), AcceptError<'a>> {
+        let Normalised { reading, schema, node_id } = normalised;
         let source = match sender {
             Sender::Registered { source, .. } => source.source(),
             Sender::Unregistered(address) => Source {
-                node_id: normalised.node_id.unwrap_or_else(|| self.address_name(*address)),
+                node_id: node_id.unwrap_or_else(|| self.address_name(*address)),
                 node_type: UNKNOWN.into(),
                 communication_mode: UNKNOWN.into(),
                 registered: false,
             },
         };
-        let arrival = Arrival { transport: self.transport, registered, sealed, received_at };
-        let schema = normalised.schema.as_str();
         let labels = match sender {
             Sender::Registered { source, .. } => Some(&source.marks.labels),
             Sender::Unregistered(_) => None,
         };
-        let subject = Subject { reading: &normalised.reading, schema, source: &source };
+        let subject = Subject { reading: &reading, schema: schema.as_str(), source: &source };
         let Scored { security, quality, inputs } = analyse(&subject, labels, arrival, &config.scoring, &self.history);
+        let received_at = arrival.received_at;
         let id = self.ids.next(received_at);
-        let item = Item { id, source, schema: schema.into(), received_at, data: normalised.reading, security, quality };
+        let item = Item { id, source, schema: schema.as_str().into(), received_at, data: reading, security, quality };
         let topic = config.topics.of(&item).map_err(|_| AcceptError::TopicTooLong)?;
         // Writing texts and numbers to memory does not fail; a value that did would be one that cannot be sent on.
         let json = serde_json::to_vec(&item).map_err(|_| AcceptError::ItemTooLong)?;
         if json.len() > ITEM_BYTES_MAX {
             return Err(AcceptError::ItemTooLong);
         }
-        if normalised.schema == Schema::Raw {
+        if schema == Schema::Raw {
             metrics::counter!("aups_items_raw_total").increment(1);
         }
         let json = Bytes::from(json);
@@ -185,6 +214,32 @@ impl Acceptance {
 
 /// What the names begin with that the NOS gives.
 pub(crate) const ADDRESS_NAME_PREFIX: &str = "addr-";
+
+/// When and how a text came in.
+#[derive(Debug, Clone, Copy)]
+struct Arrived {
+    taken: Instant,
+    arrival: Arrival,
+}
+
+impl Arrived {
+    fn at(&self) -> UnixMillis {
+        self.arrival.received_at
+    }
+}
+
+impl Sender {
+    /// Whose values these are.
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        match self {
+            Self::Registered { source, .. } => {
+                Origin { registered: true, node_id: Some(source.node_id.as_str()), node_type: &source.node_type }
+            }
+            Self::Unregistered(_) => Origin { registered: false, node_id: None, node_type: UNKNOWN },
+        }
+    }
+}
+
 /// Node type and communication mode of a source that never said them.
 const UNKNOWN: &str = "unknown";
 

@@ -3,6 +3,7 @@
 
 use crate::{
     analyse::{Scoring, ScoringRules},
+    normalise::{Mapping, Mappings},
     quarantine::QuarantineRules,
     rate::{Allowance, Rate},
     sources::SourceRecord,
@@ -21,6 +22,10 @@ use tokio::sync::watch;
 pub struct Config {
     /// Topics of published items.
     pub topics: TopicTemplates,
+    /// How payloads of certain forms become readings; the first that fits wins.
+    pub mappings: Vec<Mapping>,
+    /// Pointers to members that are dropped of readings that no mapping made.
+    pub drop: Vec<String>,
     /// How items are scored.
     pub scores: ScoringRules,
     /// The broker keeps the last message of every topic that one of these filters matches, for later subscribers.
@@ -155,7 +160,7 @@ impl Quotas {
 const QUOTAS_MAX: usize = 10_000;
 
 /// A member's name in a JSON Pointer (RFC 6901 section 3).
-fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
@@ -178,6 +183,8 @@ pub struct ActiveConfig {
     pub config: Config,
     /// Topics of published items.
     pub topics: Topics,
+    /// The mappings.
+    pub mappings: Mappings,
     /// How items are scored.
     pub scoring: Arc<Scoring>,
 }
@@ -193,12 +200,13 @@ impl ActiveConfig {
         });
         config.quotas.check(&mut errors);
         config.quarantine.check(&mut errors);
+        let mappings = Mappings::compile(&config.mappings, &config.drop, &mut errors);
         let scoring = Scoring::new(config.scores.clone()).unwrap_or_else(|wrong| {
             errors.extend(wrong);
             Scoring::default()
         });
         let scoring = Arc::new(scoring);
-        if errors.is_empty() { Ok(Self { version, config, topics, scoring }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { version, config, topics, mappings, scoring }) } else { Err(errors) }
     }
 }
 

@@ -4,7 +4,7 @@
 //! the reading; on top of it, members that come twice, deep nesting and numbers beyond an `f64` are refused.
 
 use aups_core::limits::JSON_DEPTH_MAX;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, cell::RefCell, collections::HashSet, fmt};
 use thiserror::Error;
@@ -107,6 +107,11 @@ impl<'a> Value<'a> {
         self.text().starts_with('[')
     }
 
+    /// Whether this is an object.
+    pub fn is_object(self) -> bool {
+        self.text().starts_with('{')
+    }
+
     /// Whether this is `null`.
     pub fn is_null(self) -> bool {
         self.text() == "null"
@@ -122,12 +127,23 @@ impl<'a> Value<'a> {
     }
 
     /// The members in their order, if this is an object.
-    pub fn members(self) -> Option<Vec<(Cow<'a, str>, Value<'a>)>> {
-        if self.text().starts_with('{') {
-            serde_json::Deserializer::from_str(self.text()).deserialize_map(Members).ok()
+    pub fn members(self) -> Option<Members<'a>> {
+        if self.is_object() {
+            serde_json::Deserializer::from_str(self.text()).deserialize_map(MembersVisitor).ok()
         } else {
             None
         }
+    }
+
+    /// The member of that name, or the element of that index written without leading zeros (RFC 6901 section 4). Cost: one
+    /// pass over the value.
+    pub fn child(self, name_or_index: &str) -> Option<Value<'a>> {
+        if self.is_object() {
+            let wanted = Child { name: name_or_index };
+            return serde_json::Deserializer::from_str(self.text()).deserialize_map(wanted).ok().flatten();
+        }
+        let index = name_or_index.parse::<usize>().ok().filter(|index| index.to_string() == name_or_index)?;
+        self.elements()?.get(index).copied()
     }
 
     /// The text, if this is a string.
@@ -139,6 +155,9 @@ impl<'a> Value<'a> {
         }
     }
 }
+
+/// The members of an object, in their order.
+pub type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
 /// Reads everything and keeps nothing. `fault` takes what the reader's own errors cannot carry.
 #[derive(Clone, Copy)]
@@ -260,10 +279,10 @@ impl<'de> serde::Deserialize<'de> for Text<'de> {
     }
 }
 
-struct Members;
+struct MembersVisitor;
 
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(Cow<'de, str>, Value<'de>)>;
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -275,6 +294,31 @@ impl<'de> Visitor<'de> for Members {
             members.push((name, Value(value)));
         }
         Ok(members)
+    }
+}
+
+/// One member of an object.
+struct Child<'n> {
+    name: &'n str,
+}
+
+impl<'de> Visitor<'de> for Child<'_> {
+    type Value = Option<Value<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(Text(name)) = map.next_key()? {
+            if name == self.name {
+                found = Some(Value(map.next_value()?));
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | `aups_items_accepted_total` | items taken (202) |
 //! | `aups_items_raw_total` | items of schema `raw`: what they were made of fitted no mapping |
+//! | `aups_mapping_times_unread_total{mapping}` | values that a mapping did not fit because it could not read their time |
 //! | `aups_score_override_errors_total` | expressions of an administrator that gave no score: the formula's stood |
 //! | `aups_items_published_total` | items published and acknowledged by the broker |
 //! | `aups_items_resealed_total` | retained messages that were sealed anew, or cleared, because keys or policies changed |

@@ -1,14 +1,29 @@
 //! Whatever a source sends becomes readings in one normal form.
 //!
-//! The built-in mapping `default`: an object with `value` is a reading; `name`, `unit` and `time` are what they are called,
-//! further members are kept. A number, a text or a boolean is the `value` of a reading named `value`. What fits nothing is
-//! `raw`: the whole of it is the `value` of a reading named `value`, so that nothing is lost. Of an unregistered source, a
-//! `NodeId` member says what it calls itself and is taken out.
+//! The first [mapping](mapping) that fits makes as many readings of a value as it says. Where none fits, the built-in
+//! mapping `default`: an object with `value` is a reading; `name`, `unit` and `time` are what they are called, further
+//! members are kept. A number, a text or a boolean is the `value` of a reading named `value`. What fits nothing is `raw`: the
+//! whole of it is the `value` of a reading named `value`, so that nothing is lost. Of an unregistered source, a `NodeId`
+//! member says what it calls itself and is taken out. [SenML](senml) packs have a media type, and a normal form, of their own.
 
-use crate::json::Value;
+pub mod mapping;
+pub mod mappings;
+
+mod compile;
+mod evaluate;
+mod glob;
+mod number;
+mod pointer;
+
+pub mod senml;
+
+pub use evaluate::{Excess, ITEMS_MAX, Misfit};
+pub use mapping::Mapping;
+pub use mappings::Mappings;
+
+use crate::json::{Members, Value};
 use aups_core::{UnixMillis, item::Reading};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use thiserror::Error;
 
 /// The name of a reading that came without one.
@@ -16,20 +31,37 @@ pub const NAMELESS: &str = "value";
 /// Longest name that a source may give itself, in characters; the same at a registration.
 pub const TEXT_CHARS_MAX: usize = 64;
 
+/// Whose value it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'s> {
+    /// Whether its source registered and proved it.
+    pub registered: bool,
+    /// The `NodeId` of a registered source.
+    pub node_id: Option<&'s str>,
+    /// The `NodeType`.
+    pub node_type: &'s str,
+}
+
 /// The normalisation that applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Schema {
+pub enum Schema<'m> {
+    /// The mapping of this name.
+    Mapped(&'m str),
     /// The built-in mapping.
     Default,
+    /// That of RFC 8428.
+    Senml,
     /// None: the value is kept as it came.
     Raw,
 }
 
-impl Schema {
+impl<'m> Schema<'m> {
     /// An item's `schema`.
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'m str {
         match self {
+            Self::Mapped(name) => name,
             Self::Default => "default",
+            Self::Senml => "senml",
             Self::Raw => "raw",
         }
     }
@@ -37,12 +69,12 @@ impl Schema {
 
 /// A reading, how it was made, and what its source calls itself.
 #[derive(Debug)]
-pub struct Normalised {
+pub struct Normalised<'m> {
     /// The reading.
     pub reading: Reading,
     /// The normalisation that applied.
-    pub schema: Schema,
-    /// The `NodeId` member, if the source is unregistered and sent one.
+    pub schema: Schema<'m>,
+    /// What an unregistered source calls itself, if it does.
     pub node_id: Option<Box<str>>,
 }
 
@@ -58,8 +90,8 @@ pub struct MappingError<'a> {
     pub value: Value<'a>,
 }
 
-/// Maps one value. `registered` says whether its source is.
-pub fn normalise(value: Value<'_>, registered: bool) -> Result<Normalised, MappingError<'_>> {
+/// Maps one value that no configured mapping fits. `registered` says whether its source is.
+pub fn normalise(value: Value<'_>, registered: bool) -> Result<Normalised<'static>, MappingError<'_>> {
     let Some(mut members) = value.members() else {
         let schema = if value.is_array() || value.is_null() { Schema::Raw } else { Schema::Default };
         return Ok(Normalised { reading: nameless(value.to_raw()), schema, node_id: None });
@@ -73,8 +105,6 @@ pub fn normalise(value: Value<'_>, registered: bool) -> Result<Normalised, Mappi
     };
     Ok(Normalised { reading, schema, node_id })
 }
-
-type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
 fn take_node_id<'a>(members: &mut Members<'a>) -> Result<Option<Box<str>>, MappingError<'a>> {
     let Some(at) = members.iter().position(|(name, _)| name == "NodeId") else { return Ok(None) };

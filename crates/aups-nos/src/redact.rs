@@ -1,6 +1,6 @@
 //! What readers do not get of an item, because a policy that lets them read it says so (`@obligation("redact:/data/…")`).
 
-use aups_core::{Item, Redaction};
+use aups_core::{Item, Redaction, item::Reading};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
@@ -14,26 +14,30 @@ use std::{collections::BTreeSet, fmt};
 pub(crate) fn redacted(item: &Item, redactions: &BTreeSet<Redaction>) -> Result<Vec<u8>, serde_json::Error> {
     let mut item = item.clone();
     for redaction in redactions {
-        let path: Vec<String> = redaction.path().collect();
-        let Some((member, below)) = path.split_first() else { continue };
-        let data = &mut item.data;
-        match (member.as_str(), below) {
-            ("unit", _) => data.unit = None,
-            ("time", _) => data.time = None,
-            ("value", below) => data.value = without(&data.value, below)?,
-            (member, []) => data.further.retain(|(name, _)| **name != *member),
-            (member, below) => {
-                if let Some((_, value)) = data.further.iter_mut().find(|(name, _)| **name == *member) {
-                    *value = without(value, below)?;
-                }
-            }
-        }
+        remove(&mut item.data, &redaction.path().collect::<Vec<_>>())?;
     }
     serde_json::to_vec(&item)
 }
 
+/// Takes out of a reading what lies at a path: a whole member, or a part of one. Of a name, or the whole value, nothing.
+pub(crate) fn remove(reading: &mut Reading, path: &[String]) -> Result<(), serde_json::Error> {
+    let Some((member, below)) = path.split_first() else { return Ok(()) };
+    match (member.as_str(), below) {
+        ("unit", _) => reading.unit = None,
+        ("time", _) => reading.time = None,
+        ("value", below) => reading.value = without(&reading.value, below)?,
+        (member, []) => reading.further.retain(|(name, _)| **name != *member),
+        (member, below) => {
+            if let Some((_, value)) = reading.further.iter_mut().find(|(name, _)| **name == *member) {
+                *value = without(value, below)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A value without what lies at a path in it.
-fn without(value: &RawValue, path: &[String]) -> Result<Box<RawValue>, serde_json::Error> {
+pub(crate) fn without(value: &RawValue, path: &[String]) -> Result<Box<RawValue>, serde_json::Error> {
     let Some((first, below)) = path.split_first() else { return Ok(value.to_owned()) };
     if let Ok(mut members) = serde_json::from_str::<Members>(value.get()) {
         match below {

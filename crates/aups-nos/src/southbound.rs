@@ -13,7 +13,6 @@ mod stream;
 
 use crate::{
     accept::Acceptance,
-    json::JsonError,
     pipeline::backlog::{Backlog, NotTaken},
     problem::Refusal,
     quarantine::Quarantine,
@@ -90,6 +89,8 @@ fn media_type(headers: &HeaderMap) -> MediaType<'_> {
         MediaType::Json
     } else if essence.eq_ignore_ascii_case("application/x-ndjson") {
         MediaType::Lines
+    } else if essence.eq_ignore_ascii_case("application/senml+json") {
+        MediaType::Senml
     } else if ["application/aups", "application/aups+json"].iter().any(|sealed| essence.eq_ignore_ascii_case(sealed)) {
         MediaType::Sealed
     } else {
@@ -101,6 +102,7 @@ fn media_type(headers: &HeaderMap) -> MediaType<'_> {
 enum MediaType<'a> {
     Json,
     Lines,
+    Senml,
     Sealed,
     Other(&'a str),
 }
@@ -109,18 +111,6 @@ fn media_type_refused(given: &str, taken: &str) -> Refusal {
     let given: String = given.chars().take(100).collect();
     let detail = format!("`{given}` is not taken here; send {taken} in UTF-8 and say so in Content-Type");
     Problem::new(415, "media-type", "media type not taken", detail).into()
-}
-
-fn bad_json(error: &JsonError) -> Problem {
-    let code = match error.fault {
-        crate::json::Fault::Empty => "empty",
-        _ => "malformed-json",
-    };
-    let problem = Problem::new(400, code, "malformed JSON", error.to_string()).at(error.place.line, error.place.column);
-    match &error.fault {
-        crate::json::Fault::DuplicateMember(member) => problem.member(member.clone()),
-        _ => problem,
-    }
 }
 
 fn not_taken(why: NotTaken) -> Refusal {

@@ -1,7 +1,7 @@
 //! `POST /data`: a value, a batch of values, a [stream](super::stream) of lines, or what a source [sealed](super::sealed).
 
 use super::{
-    MediaType, Southbound, address, bad_json,
+    MediaType, Southbound, address,
     body::{BodyError, read_body},
     defence::Admitted,
     idempotency::{Begun, RequestKey},
@@ -12,8 +12,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    accept::{AcceptError, Entry, Sender},
-    json::{Document, Place, Value},
+    accept::{Content, Entry, Sender},
     problem::Refusal,
     quarantine::Accused,
 };
@@ -28,11 +27,7 @@ use axum::{
 use bytes::Bytes;
 use std::{net::IpAddr, sync::Arc};
 
-/// Most values in one array.
-const BATCH_ITEMS_MAX: usize = 10_000;
-
-const MEDIA_TYPES: &str =
-    "application/json (also the default), application/x-ndjson, application/aups or application/aups+json";
+const MEDIA_TYPES: &str = "application/json (also the default), application/x-ndjson, application/senml+json, application/aups or application/aups+json";
 
 /// Says of an answer that it is the one to an earlier request with the same `Idempotency-Key`.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -89,7 +84,8 @@ async fn take(
     let charges = southbound.charges(sender, from);
     southbound.charge(&charges, 1)?;
     match media_type {
-        MediaType::Json => take_whole(southbound, sender, &charges, key, body).await,
+        MediaType::Json => take_whole(southbound, Content::Json, sender, &charges, key, body).await,
+        MediaType::Senml => take_whole(southbound, Content::Senml, sender, &charges, key, body).await,
         MediaType::Lines if key.is_some() => Err(key_of_a_stream().into()),
         MediaType::Lines => Stream::new(southbound, sender, from).take(body).await,
         MediaType::Sealed => Err(media_type_refused("application/aups", MEDIA_TYPES)),
@@ -98,36 +94,34 @@ async fn take(
 }
 
 impl Southbound {
-    /// Puts the entries of one JSON text behind those that are there: an array is a batch, anything else is one value. Of a
-    /// text that is refused some may be there: they are not to be kept.
-    pub(super) fn entries(&self, text: &[u8], sender: &Sender, entries: &mut Vec<Entry>) -> Result<(), Refusal> {
-        let document = Document::read(text).map_err(|error| bad_json(&error))?;
-        let values = document.root().elements().unwrap_or_else(|| vec![document.root()]);
-        if values.len() > BATCH_ITEMS_MAX {
-            let detail = format!("a batch has at most {BATCH_ITEMS_MAX} values; send several, or application/x-ndjson");
-            return Err(Problem::new(413, "too-large", "batch too large", detail).into());
-        }
-        let config = self.acceptance.config();
-        for value in values {
-            let taken = self.acceptance.accept(value, sender, &config, entries);
-            taken.map_err(|error| bad_value(&error, &document, value))?;
-        }
-        Ok(())
+    /// Puts the entries of one text behind those that are there. Of a text that is refused some may be there: they are not
+    /// to be kept.
+    pub(super) fn entries(
+        &self,
+        text: &[u8],
+        content: Content,
+        sender: &Sender,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Refusal> {
+        self.acceptance.take(text, content, sender, entries)
     }
 }
 
 async fn take_whole(
     southbound: &Arc<Southbound>,
+    content: Content,
     sender: &Sender,
     charges: &Charges,
     key: Option<RequestKey>,
     body: &mut Body,
 ) -> Result<Accepted, Refusal> {
     let text = read_whole(body).await?;
-    let Some(key) = key else { return take_text(southbound, sender, charges, &text, Once::default()).await };
+    let Some(key) = key else { return take_text(southbound, sender, charges, content, &text, Once::default()).await };
     match southbound.idempotency.begin(sender, &key, &text)? {
         Begun::Taken(items) => Ok(Accepted { items, again: true }),
-        Begun::First(request) => take_text(southbound, sender, charges, &text, Once::of_request(request)).await,
+        Begun::First(request) => {
+            take_text(southbound, sender, charges, content, &text, Once::of_request(request)).await
+        }
     }
 }
 
@@ -150,11 +144,12 @@ pub(super) async fn take_text(
     southbound: &Southbound,
     sender: &Sender,
     charges: &Charges,
+    content: Content,
     text: &[u8],
     once: Once,
 ) -> Result<Accepted, Refusal> {
     let mut entries = Vec::with_capacity(1);
-    let taken = southbound.entries(text, sender, &mut entries);
+    let taken = southbound.entries(text, content, sender, &mut entries);
     let count = entries.len();
     // The first item was paid for with the request.
     southbound.owe(charges, count.saturating_sub(1), text.len());
@@ -174,22 +169,4 @@ fn key_of_a_stream() -> Problem {
     let detail = "a stream is taken line by line, and `accepted` says how far: send it without Idempotency-Key, or send a batch, \
                   which is a JSON array";
     Problem::new(400, "idempotency-stream", "no Idempotency-Key for a stream", detail)
-}
-
-fn bad_value(error: &AcceptError<'_>, document: &Document<'_>, value: Value<'_>) -> Problem {
-    let at = |problem: Problem, Place { line, column }: Place| problem.at(line, column);
-    let detail = error.to_string();
-    match error {
-        AcceptError::Mapping(error) => {
-            let problem = Problem::new(400, "malformed-reading", "malformed reading", detail).member(error.member);
-            at(problem, document.place_of(error.value))
-        }
-        AcceptError::TopicTooLong => {
-            let problem = Problem::new(400, "malformed-reading", "malformed reading", detail).member("name");
-            at(problem, document.place_of(value))
-        }
-        AcceptError::ItemTooLong => {
-            at(Problem::new(413, "too-large", "item too large", detail), document.place_of(value))
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! `POST /registration`: a source says what it is and gets a credential.
 
-use super::{MediaType, Southbound, address, bad_json, bearer, body::read_body, media_type, media_type_refused};
+use super::{MediaType, Southbound, address, bearer, body::read_body, media_type, media_type_refused};
 use crate::{
-    accept::Sender,
+    accept::{Sender, bad_json},
     json::{Document, Value},
     normalise::TEXT_CHARS_MAX,
     problem::Refusal,
@@ -47,6 +47,7 @@ async fn register(
     match media_type(headers) {
         MediaType::Json => {}
         MediaType::Lines => return Err(media_type_refused("application/x-ndjson", "application/json")),
+        MediaType::Senml => return Err(media_type_refused("application/senml+json", "application/json")),
         MediaType::Sealed => return Err(media_type_refused("application/aups", "application/json")),
         MediaType::Other(given) => return Err(media_type_refused(given, "application/json")),
     }

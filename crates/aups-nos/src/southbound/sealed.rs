@@ -8,7 +8,7 @@ use super::{
     once::Once,
 };
 use crate::{
-    accept::Sender,
+    accept::{Content, Sender},
     problem::Refusal,
     sources::sealing::{Place, SealingSource},
 };
@@ -21,6 +21,7 @@ use std::{net::IpAddr, sync::Arc};
 struct Opened {
     source: SealingSource,
     place: Place,
+    content: Content,
     text: Vec<u8>,
 }
 
@@ -34,7 +35,7 @@ pub(super) async fn take_sealed(
     from: IpAddr,
 ) -> Result<Accepted, Refusal> {
     let sealed = read_whole(body).await?;
-    let Opened { source, place, text } = match open(southbound, claimed, &sealed) {
+    let Opened { source, place, content, text } = match open(southbound, claimed, &sealed) {
         Ok(opened) => opened,
         Err(problem) => {
             southbound.charge(&southbound.charges(claimed, from), 1)?;
@@ -58,7 +59,7 @@ pub(super) async fn take_sealed(
         None => None,
     };
     let place = source.raise(place).ok_or_else(replayed)?;
-    take_text(southbound, &sender, &charges, &text, Once::of_place(request, place)).await
+    take_text(southbound, &sender, &charges, content, &text, Once::of_place(request, place)).await
 }
 
 fn open(southbound: &Southbound, claimed: &Sender, sealed: &[u8]) -> Result<Opened, Problem> {
@@ -69,10 +70,12 @@ fn open(southbound: &Southbound, claimed: &Sender, sealed: &[u8]) -> Result<Open
     {
         return Err(not_authentic());
     }
-    match message.header().content {
-        ContentType::Json => Ok(Opened { source, place: Place::of(message.header()), text }),
-        ContentType::SenmlJson | ContentType::Octets | ContentType::Cbor => Err(content_refused()),
-    }
+    let content = match message.header().content {
+        ContentType::Json => Content::Json,
+        ContentType::SenmlJson => Content::Senml,
+        ContentType::Octets | ContentType::Cbor => return Err(content_refused()),
+    };
+    Ok(Opened { source, place: Place::of(message.header()), content, text })
 }
 
 fn malformed(error: &FormatError) -> Problem {
@@ -94,7 +97,7 @@ fn replayed() -> Problem {
 }
 
 fn content_refused() -> Problem {
-    let detail = "what a source seals is JSON (content type 1)";
+    let detail = "what a source seals is JSON (content type 1) or SenML JSON (3)";
     Problem::new(415, "media-type", "media type not taken", detail)
 }
 

@@ -8,7 +8,7 @@ use super::{
     quota::Charges,
 };
 use crate::{
-    accept::{Entry, Sender},
+    accept::{Content, Entry, Sender},
     problem::Refusal,
 };
 use aups_core::{Problem, limits::LINE_BYTES_MAX};
@@ -98,7 +98,7 @@ impl<'a> Stream<'a> {
                 self.southbound.charge(&self.charges, 1).map_err(|refusal| refusal.map(place))?;
             }
             let before = self.entries.len();
-            let taken = self.southbound.entries(text, self.sender, &mut self.entries);
+            let taken = self.southbound.entries(text, Content::Json, self.sender, &mut self.entries);
             if let Err(refusal) = taken {
                 self.entries.truncate(before);
                 return Err(refusal.map(place));

@@ -205,7 +205,7 @@ async fn only_json_is_taken() {
         "text/plain",
         "application/x-www-form-urlencoded",
         "application/json; charset=latin1",
-        "application/senml+json",
+        "application/senml+cbor",
         "application/aups2",
         "json",
         "",
@@ -216,6 +216,108 @@ async fn only_json_is_taken() {
     }
     let registration = with_type(post("/registration", "{}"), "application/x-ndjson");
     assert_eq!(rig.send(registration).await.problem(), (415, "media-type"));
+}
+
+/// A configuration of mappings.
+fn mappings(mappings: serde_json::Value) -> Config {
+    Config { mappings: serde_json::from_value(mappings).unwrap(), ..Config::default() }
+}
+
+fn climate() -> Config {
+    mappings(serde_json::json!([{ "name": "climate", "items": [
+        { "name": "temperature", "value": { "pointer": "/t" }, "unit": "Cel" },
+        { "name": "humidity", "value": { "pointer": "/h" }, "unit": "%RH" } ] }]))
+}
+
+#[tokio::test]
+async fn one_payload_becomes_as_many_items_as_its_mapping_says() {
+    let rig = Rig::with(climate(), None).await;
+    let credential = rig.register("s1").await;
+    let send = async |body: &str| rig.send(with_bearer(data(body.to_owned()), &credential)).await;
+    assert_eq!(send(r#"{"t":21.50,"h":40}"#).await.accepted(), 2);
+    assert_eq!(send(r#"[{"t":1,"h":2},{"value":3},{"t":4}]"#).await.accepted(), 4, "items are counted, not values");
+    let stream = with_bearer(lines("{\"t\":1,\"h\":2}\n{\"t\":3,\"h\":4}\n{\n"), &credential);
+    let answer = rig.send(stream).await;
+    assert_eq!((answer.problem(), &answer.json["accepted"]), ((400, "malformed-json"), &4.into()));
+    let published = rig.sink.until_delivered(10).await;
+    let topics: Vec<_> = published.iter().take(2).map(|message| message.topic.as_str()).collect();
+    assert_eq!(topics, ["data/s1/temperature", "data/s1/humidity"]);
+    let items = rig.open_all(&published).await;
+    let schemas: Vec<_> = items.iter().take(6).map(|item| &*item.schema).collect();
+    assert_eq!(schemas, ["climate", "climate", "climate", "climate", "default", "raw"]);
+    assert_eq!(serde_json::to_string(&items[0].data).unwrap(), r#"{"name":"temperature","value":21.50,"unit":"Cel"}"#);
+    assert_ne!(items[0].id, items[1].id);
+}
+
+#[tokio::test]
+async fn a_mapping_gives_an_unregistered_source_no_registered_topics() {
+    let item = serde_json::json!({ "name": "{/n}", "value": { "pointer": "/v" }, "nodeId": "{/id}" });
+    let rig = Rig::with(mappings(serde_json::json!([{ "name": "m", "items": [item] }])), None).await;
+    rig.register("s1").await;
+    assert_eq!(rig.data(r#"{"n":"../x","v":1,"id":"s1"}"#).await.accepted(), 1);
+    assert_eq!(rig.data(r#"{"n":"x","v":1,"id":"/data/s1"}"#).await.accepted(), 1);
+    let published = rig.sink.until_delivered(2).await;
+    assert_eq!(published[0].topic.as_str(), "unregistered/s1/..%2Fx");
+    assert_eq!(published[1].topic.as_str(), "unregistered/%2Fdata%2Fs1/x");
+    assert!(!rig.open(&published[0]).await.source.registered);
+}
+
+#[tokio::test]
+async fn the_quota_and_the_limits_count_the_items_that_are_made() {
+    let each = serde_json::json!([{ "name": "m", "each": "/c", "items": [
+        { "name": "{key}", "value": { "pointer": "." }, "keep": ["/big"] } ] }]);
+    let config = Config { quotas: quota(Rate { per_second: 1, burst: 10 }).quotas, ..mappings(each) };
+    let rig = Rig::with(config, None).await;
+    let credential = rig.register("s1").await;
+    let payload =
+        |count: usize, big: usize| format!(r#"{{"big":"{}","c":[{}]}}"#, "x".repeat(big), vec!["0"; count].join(","));
+    assert_eq!(rig.data(payload(100, 0)).await.accepted(), 100);
+    let answer = rig.data("1").await;
+    assert_eq!(answer.problem(), (429, "quota"));
+    assert!((80..=92).contains(&answer.header(header::RETRY_AFTER).parse().unwrap()), "{answer:?}");
+
+    let send = async |body: String| rig.send(with_bearer(data(body), &credential)).await;
+    assert_eq!(send(payload(10_001, 0)).await.problem(), (413, "too-large"));
+    assert_eq!(send(format!("[{0},{0}]", payload(5_001, 0))).await.problem(), (413, "too-large"), "of a batch, too");
+    let copies = payload(900, 4_000);
+    assert_eq!(send(copies.clone()).await.accepted(), 900);
+    assert_eq!(send(format!("[{}]", vec![copies; 5].join(","))).await.problem(), (413, "too-large"), "18 MB of items");
+}
+
+#[tokio::test]
+async fn a_senml_pack_is_taken_whole_or_not_at_all() {
+    let rig = Rig::new().await;
+    let credential = rig.register("s1").await;
+    let send = async |body: &str| {
+        let request = with_type(data(body.to_owned()), "application/senml+json");
+        rig.send(with_bearer(request, &credential)).await
+    };
+    let pack = "[{\"bn\":\"room:\",\"n\":\"t\",\"u\":\"Cel\",\"v\":21.50},\n {\"n\":\"h\",\"s\":3}]";
+    assert_eq!(send(pack).await.accepted(), 2);
+    let published = rig.sink.until_delivered(2).await;
+    assert_eq!(published[0].topic.as_str(), "data/s1/room%3At");
+    let item = rig.open(&published[1]).await;
+    assert_eq!(&*item.schema, "senml");
+    assert_eq!(
+        serde_json::to_string(&item.data).unwrap(),
+        format!(r#"{{"name":"room:h","value":null,"time":"{}","sum":3}}"#, rig.now())
+    );
+    let answer = send("[{\"n\":\"a\",\"v\":1},\n {\"n\":\"b\",\"v\":true}]").await;
+    assert_eq!(answer.problem(), (400, "malformed-senml"));
+    assert_eq!((&answer.json["member"], &answer.json["line"]), (&"v".into(), &2.into()));
+    assert_eq!(send("{").await.problem(), (400, "malformed-json"));
+    assert_eq!(rig.sink.delivered().len(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_within_a_line_leaves_what_was_whole() {
+    let rig = Rig::new().await;
+    let credential = rig.register("s1").await;
+    let parts = ["1\n{\"value\":2}\n{\"value\":", "3"].map(|part| Ok(Bytes::from(part)));
+    let broken = parts.into_iter().chain([Err(std::io::Error::other("gone"))]);
+    let answer = rig.send(with_bearer(lines(Body::from_stream(stream::iter(broken))), &credential)).await;
+    assert_eq!((answer.problem(), &answer.json["accepted"]), ((400, "incomplete"), &2.into()));
+    assert_eq!(rig.sink.until_delivered(2).await.len(), 2);
 }
 
 #[tokio::test]
