@@ -29,7 +29,8 @@ use std::{
 use thiserror::Error;
 use tokio::time::Instant;
 
-pub(crate) use text::{Content, bad_json};
+pub use text::Content;
+pub(crate) use text::bad_json;
 
 /// An item that this NOS has taken and not yet published.
 #[derive(Debug)]

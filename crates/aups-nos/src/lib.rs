@@ -71,6 +71,8 @@ mod key_service;
 pub mod config;
 pub mod settings;
 
+pub mod trial;
+
 mod bounded_log;
 mod problem;
 pub mod quarantine;

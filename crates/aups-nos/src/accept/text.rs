@@ -18,7 +18,7 @@ const ITEMS_BYTES_MAX: usize = 16 << 20;
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
+pub enum Content {
     /// JSON: an array is a batch, anything else is one value.
     Json,
     /// A `SenML` pack.

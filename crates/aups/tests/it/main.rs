@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod key_requests;
 mod keys;
+mod mappings;
 mod nothing_lost;
 mod other_broker;
 mod policies;

@@ -253,3 +253,17 @@ async fn what_was_taken_is_known_after_a_restart_in_both_modes() {
         assert_eq!(queue.marks("idem/").await.unwrap().len(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_sealed_senml_pack_is_resolved() {
+    let rig = Rig::new().await;
+    let source = Sealing::register(&rig, "s1", Suite::Aes256Gcm).await;
+    let pack = r#"[{"bn":"room:","n":"t","u":"Cel","v":21.50},{"n":"h","v":40}]"#;
+    let sealed = source.seal_as(pack, ContentType::SenmlJson, Spelling::Binary);
+    assert_eq!(send(&rig, sealed).await.accepted(), 2);
+    let published = rig.sink.until_delivered(2).await;
+    assert_eq!(published[0].topic.as_str(), "data/s1/room%3At");
+    assert_eq!(&*rig.open(&published[1]).await.schema, "senml");
+    let wrong = source.seal_as(r#"[{"n":"x"}]"#, ContentType::SenmlJson, Spelling::Binary);
+    assert_eq!(send(&rig, wrong).await.problem(), (400, "malformed-senml"));
+}
