@@ -12,6 +12,7 @@ mod message;
 mod nos;
 #[cfg(feature = "policy")]
 mod policy;
+mod source;
 mod text;
 mod wrapped;
 
@@ -30,6 +31,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "message", run: message::run, seeds: message::seeds },
     Target { name: "item", run: message::run_item, seeds: message::item_seeds },
+    Target { name: "source", run: source::run, seeds: source::seeds },
     Target { name: "key_request", run: jose::key_request, seeds: jose::key_request_seeds },
     Target { name: "key_response", run: jose::key_response, seeds: jose::key_response_seeds },
     Target { name: "grants", run: jose::grants, seeds: jose::grants_seeds },

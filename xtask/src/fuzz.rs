@@ -18,6 +18,7 @@ const INPUT_MEMORY_MAX: &str = "2048";
 const TARGETS: &[(&str, Option<&str>)] = &[
     ("message", None),
     ("item", None),
+    ("source", None),
     ("key_request", None),
     ("key_response", None),
     ("grants", None),

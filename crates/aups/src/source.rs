@@ -1,6 +1,9 @@
 //! A source: posts readings to `/data` and sees every batch through.
 
+mod batch;
+mod node;
 mod pace;
+mod sealed;
 
 use crate::cli::{
     failure::Failure,
@@ -14,7 +17,9 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use node::Proof;
 pub(crate) use pace::{Pace, Rate};
+use sealed::Sealed;
 
 /// The NOS's name for a stream of JSON lines.
 const NDJSON: &str = "application/x-ndjson";
@@ -29,8 +34,10 @@ const BUSY_MAX: Duration = Duration::from_mins(2);
 pub(crate) struct Source {
     http: Client,
     server: Url,
-    /// None: unregistered.
+    /// None: unregistered, or it seals.
     credential: Option<String>,
+    /// Where it seals what it sends.
+    sealed: Option<Sealed>,
 }
 
 /// A batch of which not everything was taken.
@@ -63,13 +70,24 @@ struct Accepted {
 impl Source {
     /// A source that sends to `server`, with the credential of its registration or without one.
     pub(crate) fn new(server: Url, credential: Option<String>) -> Result<Self, Failure> {
-        Ok(Self { http: http::client(&server)?, server, credential })
+        Ok(Self { http: http::client(&server)?, server, credential, sealed: None })
+    }
+
+    /// A source that proves who it is in one way or the other.
+    pub(crate) fn proving(server: Url, proof: Proof) -> Result<Self, Failure> {
+        match proof {
+            Proof::Credential(credential) => Self::new(server, Some(credential)),
+            Proof::Seal(sealing) => Ok(Self { sealed: Some(Sealed::begin(*sealing)?), ..Self::new(server, None)? }),
+        }
     }
 
     /// Sends JSON texts, one a line; comes back when all are taken. Waits as the server asks when it is busy.
     ///
     /// How many readings were taken: a line that is an array holds several.
     pub(crate) async fn send(&self, lines: &[impl AsRef<str>]) -> Result<usize, Untaken> {
+        if let Some(sealed) = &self.sealed {
+            return self.send_sealed(sealed, lines).await;
+        }
         let (mut taken, mut first) = (0, 0);
         let mut progress = Instant::now();
         while let Some(rest) = lines.get(first..).filter(|rest| !rest.is_empty()) {
@@ -78,7 +96,7 @@ impl Source {
                 Err(failure) => return Err(Untaken { taken, why: Obstacle::All(failure) }),
             };
             // A problem tells what was taken before it, as a success does.
-            let accepted = serde_json::from_slice(&answer.body).map_or(0, |Accepted { accepted }| accepted);
+            let accepted = answer.accepted();
             taken += accepted;
             if answer.status.is_success() {
                 return Ok(taken);
@@ -112,8 +130,7 @@ impl Source {
             request = request.bearer_auth(credential);
         }
         let response = request.send().await.map_err(|error| http::unanswered(&self.server, &error))?;
-        let (status, wait) = (response.status(), retry_after(&response));
-        Ok(Answer { status, wait, body: http::bounded(&self.server, response).await? })
+        Answer::read(&self.server, response).await
     }
 }
 
@@ -122,6 +139,18 @@ struct Answer {
     status: StatusCode,
     wait: Duration,
     body: Vec<u8>,
+}
+
+impl Answer {
+    async fn read(server: &Url, response: Response) -> Result<Self, Failure> {
+        let (status, wait) = (response.status(), retry_after(&response));
+        Ok(Self { status, wait, body: http::bounded(server, response).await? })
+    }
+
+    /// How many readings were taken; a problem may tell it, too.
+    fn accepted(&self) -> usize {
+        serde_json::from_slice(&self.body).map_or(0, |Accepted { accepted }| accepted)
+    }
 }
 
 fn join(lines: &[impl AsRef<str>]) -> Bytes {

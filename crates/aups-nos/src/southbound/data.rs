@@ -78,17 +78,17 @@ async fn take(
 ) -> Result<Accepted, Refusal> {
     let key = RequestKey::of(headers)?;
     let media_type = media_type(headers);
-    if media_type == MediaType::Sealed {
-        return take_sealed(southbound, sender, key, body, from).await;
-    }
     let charges = southbound.charges(sender, from);
-    southbound.charge(&charges, 1)?;
+    // Who sealed something is known, and pays, when it is opened.
+    if media_type != MediaType::Sealed {
+        southbound.charge(&charges, 1)?;
+    }
     match media_type {
         MediaType::Json => take_whole(southbound, Content::Json, sender, &charges, key, body).await,
         MediaType::Senml => take_whole(southbound, Content::Senml, sender, &charges, key, body).await,
         MediaType::Lines if key.is_some() => Err(key_of_a_stream().into()),
         MediaType::Lines => Stream::new(southbound, sender, from).take(body).await,
-        MediaType::Sealed => Err(media_type_refused("application/aups", MEDIA_TYPES)),
+        MediaType::Sealed => take_sealed(southbound, sender, key, body, from).await,
         MediaType::Other(given) => Err(media_type_refused(given, MEDIA_TYPES)),
     }
 }
@@ -117,7 +117,7 @@ async fn take_whole(
 ) -> Result<Accepted, Refusal> {
     let text = read_whole(body).await?;
     let Some(key) = key else { return take_text(southbound, sender, charges, content, &text, Once::default()).await };
-    match southbound.idempotency.begin(sender, &key, &text)? {
+    match southbound.idempotency.begin(sender, &key, content, &text)? {
         Begun::Taken(items) => Ok(Accepted { items, again: true }),
         Begun::First(request) => {
             take_text(southbound, sender, charges, content, &text, Once::of_request(request)).await

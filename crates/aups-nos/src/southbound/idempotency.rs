@@ -3,7 +3,11 @@
 //!
 //! Only what was taken is remembered: a request that was refused may be mended and sent with the same key.
 
-use crate::{accept::Sender, problem::Refusal, rate::sender_network};
+use crate::{
+    accept::{Content, Sender},
+    problem::Refusal,
+    rate::sender_network,
+};
 use aups_core::{Clock, Problem, UnixMillis};
 use aups_envelope::hash;
 use axum::http::HeaderMap;
@@ -127,10 +131,16 @@ impl Idempotency {
         Self { clock, requests_max, requests_of_a_sender_max, state: Mutex::default() }
     }
 
-    /// Begins a request, or finds it among those that were. `body` is what is sent: another one with the same key is refused.
-    pub(super) fn begin(self: &Arc<Self>, sender: &Sender, key: &RequestKey, body: &[u8]) -> Result<Begun, Refusal> {
+    /// Begins a request, or finds it among those that were. `text` is what is sent: another one with the same key is refused.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        sender: &Sender,
+        key: &RequestKey,
+        content: Content,
+        text: &[u8],
+    ) -> Result<Begun, Refusal> {
         let (id, sender) = (request_id(sender, key), sender_id(sender));
-        let body = half(hash::sha256(&[body]));
+        let body = half(hash::sha256(&[&[u8::from(content == Content::Senml)], text]));
         let now = self.clock.now();
         let mut state = self.lock();
         state.forget(now);

@@ -47,7 +47,7 @@ pub(super) async fn take_sealed(
     let charges = southbound.charges(&sender, from);
     southbound.charge(&charges, 1)?;
     // What was sealed anew is the same request: the text counts.
-    let request = match key.map(|key| southbound.idempotency.begin(&sender, &key, &text)).transpose()? {
+    let request = match key.map(|key| southbound.idempotency.begin(&sender, &key, content, &text)).transpose()? {
         Some(Begun::Taken(items)) => {
             // A message that was not seen yet is taken as well, with nothing of it: else it could be played later without its key.
             if let Some(place) = source.raise(place) {

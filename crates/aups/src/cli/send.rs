@@ -1,13 +1,12 @@
 //! `aups send`: be a source.
 
 use super::{admin::ServerArgs, failure::Failure, terminal};
-use crate::source::{Obstacle, Pace, Rate, Source, Untaken};
+use crate::source::{Obstacle, Pace, Proof, Rate, Source, Untaken};
 use aups_core::limits::LINE_BYTES_MAX;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufRead, BufReader, Read as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -25,7 +24,8 @@ const LINES_AHEAD_MAX: usize = 2 * BATCH_LINES_MAX;
 #[command(
     long_about = "Send readings: be a source. Each line of the input is one JSON value, as `POST /data` takes it; lines \
 that are empty are skipped. Waits when the server is busy, stops at the first line that it refuses and says which.\n\n\
-Without --rate, lines go as fast as the server takes them, several in one request where they are at hand."
+A source that registered with an EncryptionScheme seals what it sends. Each run begins a session above those before, which is kept beside the \
+file, in FILE.session; so run one at a time.\n\nWithout --rate, lines go as fast as the server takes them, several in one request where they are at hand."
 )]
 pub(crate) struct Send {
     /// The registered source to be: a file with the answer of `POST /registration`
@@ -50,13 +50,13 @@ Examples:
   echo '{\"name\":\"temperature\",\"value\":21.4,\"unit\":\"Cel\"}' |
     aups send --node sensor1.json
   aups send --node sensor1.json --rate 20 readings.ndjson
-  aups send --anonymous readings.ndjson";
+  aups send --anonymous readings.ndjson
 
-/// What `POST /registration` answered, as far as it is needed.
-#[derive(Deserialize)]
-struct Registered {
-    credential: String,
-}
+  # One that seals: with an EncryptionScheme in its registration
+  curl http://127.0.0.1:8080/registration -o sensor2.json \\
+    --json '{\"NodeId\":\"sensor2\",\"NodeType\":\"sensor\",
+    \"CommunicationMode\":\"discrete\",\"EncryptionScheme\":\"aes-128-gcm\"}'
+  aups send --node sensor2.json readings.ndjson";
 
 /// A line of the input and its number, from 1.
 struct Line {
@@ -72,8 +72,11 @@ impl AsRef<str> for Line {
 
 impl Send {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
-        let credential = self.node.as_deref().map(read_credential).transpose()?;
-        let source = Source::new(server.server.clone(), credential)?;
+        let server = server.server.clone();
+        let source = match &self.node {
+            Some(file) => Source::proving(server, Proof::read(file)?)?,
+            None => Source::new(server, None)?,
+        };
         let (input, bytes) = open(&self.file)?;
         let (queue, lines) = mpsc::channel(LINES_AHEAD_MAX);
         let name = self.file.display().to_string();
@@ -153,17 +156,6 @@ async fn gather(lines: &mut mpsc::Receiver<Result<Line, Failure>>, most: usize, 
             Err(mpsc::error::TryRecvError::Disconnected) => None,
         };
     }
-}
-
-fn read_credential(file: &Path) -> Result<String, Failure> {
-    let name = file.display();
-    let text = fs::read_to_string(file).map_err(|error| Failure::failed(format!("cannot read {name}: {error}")))?;
-    let Registered { credential } = serde_json::from_str(&text).map_err(|error| {
-        Failure::input_refused(format!("{name}: {error}")).help(
-            "this is the JSON body that POST /registration answered with 201: aups send --help shows how to get it",
-        )
-    })?;
-    Ok(credential)
 }
 
 /// The input, and its size where it is known.

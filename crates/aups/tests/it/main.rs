@@ -21,4 +21,5 @@ mod readers;
 mod retroactive;
 mod revocation;
 mod secrets;
+mod sources;
 mod southbound;

@@ -44,7 +44,7 @@ fn at(last: u8) -> Sender {
 }
 
 fn first(of: &Arc<Idempotency>, sender: &Sender, name: &str) -> UnderWay {
-    match of.begin(sender, &RequestKey(name.into()), b"body") {
+    match of.begin(sender, &RequestKey(name.into()), Content::Json, b"body") {
         Ok(Begun::First(request)) => request,
         Ok(Begun::Taken(items)) => panic!("{items} items were taken before"),
         Err(refusal) => panic!("{refusal:?}"),
@@ -52,14 +52,14 @@ fn first(of: &Arc<Idempotency>, sender: &Sender, name: &str) -> UnderWay {
 }
 
 fn refused(of: &Arc<Idempotency>, sender: &Sender, name: &str, body: &[u8]) -> (u16, Option<u64>) {
-    match of.begin(sender, &RequestKey(name.into()), body) {
+    match of.begin(sender, &RequestKey(name.into()), Content::Json, body) {
         Ok(_) => panic!("it was not refused"),
         Err(refusal) => (refusal.status(), refusal.told().1),
     }
 }
 
 fn again(of: &Arc<Idempotency>, sender: &Sender, name: &str) -> Option<u64> {
-    match of.begin(sender, &RequestKey(name.into()), b"body") {
+    match of.begin(sender, &RequestKey(name.into()), Content::Json, b"body") {
         Ok(Begun::Taken(items)) => Some(items),
         _ => None,
     }

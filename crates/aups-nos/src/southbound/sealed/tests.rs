@@ -68,7 +68,7 @@ async fn send(rig: &Rig, body: impl Into<Body>) -> Answer {
 }
 
 #[tokio::test]
-async fn what_every_scheme_seals_is_taken_in_both_spellings() {
+async fn what_every_scheme_seals_is_taken_in_both_spellings_and_scored_as_sealed() {
     let rig = Rig::new().await;
     let credential = rig.register("open").await;
     rig.send(with_bearer(data(r#"{"name":"t","value":1}"#), &credential)).await.accepted();
@@ -84,6 +84,7 @@ async fn what_every_scheme_seals_is_taken_in_both_spellings() {
     assert_eq!((published[0].topic.as_str(), published[1].topic.as_str()), ("data/open/t", "data/s1/t"));
     let items = rig.open_all(&published).await;
     assert!(items[1].source.registered && &*items[1].source.node_id == "s1");
+    assert!(items[1].security.integrity > items[0].security.integrity, "a seal is seen in the scores");
 }
 
 #[tokio::test]
@@ -140,6 +141,8 @@ async fn what_cannot_be_read_is_refused_for_what_it_is() {
     for content in [ContentType::Octets, ContentType::Cbor] {
         assert_eq!(send(&rig, source.seal_as("1", content, Spelling::Binary)).await.problem(), (415, "media-type"));
     }
+    let senml = source.seal_as(r#"[{"n":"t","v":1},{"n":"u","v":2}]"#, ContentType::SenmlJson, Spelling::Binary);
+    assert_eq!(send(&rig, senml).await.accepted(), 2);
     let inner = send(&rig, source.seal("{\"value\":1,\n\"time\":\"x\"}")).await;
     assert_eq!((inner.problem().0, &inner.json["line"]), (400, &2.into()), "the place is in what was sealed");
     assert_eq!(send(&rig, source.seal("")).await.problem(), (400, "empty"));
