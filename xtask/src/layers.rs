@@ -18,11 +18,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aups-envelope", &["aups-core"]),
     ("aups-policy", &["aups-core", "aups-envelope"]),
     ("aups-store", &[]),
+    ("aups-net", &[]),
     ("aups-ktm", &["aups-core", "aups-envelope", "aups-store"]),
-    ("aups-nos", &["aups-core", "aups-envelope", "aups-policy", "aups-store", "aups-ktm"]),
+    ("aups-nos", &["aups-core", "aups-envelope", "aups-policy", "aups-store", "aups-net", "aups-ktm"]),
     // Neither envelope nor ktm: the broker cannot decrypt.
-    ("aups-broker", &["aups-core"]),
-    ("aups-client", &["aups-core", "aups-envelope"]),
+    ("aups-broker", &["aups-core", "aups-net"]),
+    ("aups-client", &["aups-core", "aups-envelope", "aups-net"]),
     (
         "aups",
         &[
@@ -30,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aups-envelope",
             "aups-policy",
             "aups-store",
+            "aups-net",
             "aups-ktm",
             "aups-nos",
             "aups-broker",

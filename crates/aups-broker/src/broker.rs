@@ -2,19 +2,18 @@
 
 use crate::{
     barrier::Barrier,
+    engine::Engine,
     flow::Flow,
     gate::{Gate, GateKeeper, Verdict},
     kept::{self, Kept},
     presence::Presence,
     settings::{BrokerLimits, BrokerSettings},
 };
+use aups_net::Listener;
 use bytes::Bytes;
 use mqtt5::{
-    MqttError, QoS,
-    broker::{
-        BrokerShutdownHandle, DynamicStorage, MqttBroker, StorageBackend as _, router::MessageRouter,
-        storage::ClientSession,
-    },
+    QoS,
+    broker::{DynamicStorage, StorageBackend as _, router::MessageRouter, storage::ClientSession},
     packet::publish::PublishPacket,
 };
 use std::{
@@ -31,7 +30,7 @@ use std::{
 };
 use thiserror::Error;
 use tokio::{
-    sync::oneshot,
+    sync::{broadcast, oneshot},
     task::{JoinHandle, spawn_blocking},
     time::Instant,
 };
@@ -45,8 +44,8 @@ pub enum BrokerError {
     Start {
         /// Where it was to listen.
         listen: SocketAddr,
-        /// What the crate said.
-        source: Box<MqttError>,
+        /// What the system or the crate said.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Another process has the data directory.
     #[error("{} is in use by another process: stop that first, or choose another data directory", path.display())]
@@ -132,7 +131,7 @@ pub struct Broker {
     flow: Arc<Flow>,
     /// None in memory mode.
     barrier: Option<Barrier>,
-    stop: BrokerShutdownHandle,
+    stop: broadcast::Sender<()>,
     serving: Mutex<Option<JoinHandle<mqtt5::Result<()>>>>,
 }
 
@@ -146,20 +145,20 @@ impl Broker {
     /// Starts a broker. When it returns, the sessions of the last run have their subscriptions and queues again, so that
     /// what is published now reaches them, and clients are served.
     pub async fn start(settings: BrokerSettings, gate: Arc<dyn Gate>) -> Result<Self, BrokerError> {
-        let failed = |source| BrokerError::Start { listen: settings.listen, source: Box::new(source) };
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| BrokerError::Start { listen: settings.listen, source };
         let kept = match &settings.data_dir {
             Some(dir) => Some(restore(dir).await?),
             None => None,
         };
         let limits = settings.limits.clone();
         let presence = Arc::new(Presence::new(Flow::new(limits.ahead_max, limits.reader_rate_min), Arc::clone(&gate)));
+        let listener = Listener::bind(settings.listen, settings.to_listener()).await;
+        let listener = listener.map_err(|error| failed(error.into()))?;
+        let address = listener.local_addr();
         let config = settings.to_config().with_event_handler(Arc::clone(&presence) as _);
-        let broker = MqttBroker::with_config(config).await.map_err(failed)?;
-        let (Some(address), Some(storage)) = (broker.local_addr(), broker.storage()) else {
-            return Err(failed(MqttError::InvalidState("no listener or no storage".to_owned())));
-        };
-        let mut broker =
-            broker.with_auth_provider(Arc::new(GateKeeper { gate: Arc::clone(&gate), storage: Arc::clone(&storage) }));
+        let engine = Engine::new(config).await.map_err(|error| failed(error.into()))?;
+        let (router, storage, stop) = (Arc::clone(&engine.router), Arc::clone(&engine.storage), engine.stop());
         let barrier = match (kept, &settings.data_dir) {
             (Some(kept), Some(dir)) => {
                 let barrier = Barrier::start(Arc::clone(&storage), kept, limits.unreleased_max).await;
@@ -168,13 +167,9 @@ impl Broker {
             _ => None,
         };
         presence.attend(Arc::clone(&storage), barrier.as_ref().map(Barrier::stir));
-
-        let (router, stop, mut ready) = (broker.router(), broker.shutdown_handle(), broker.ready_receiver());
-        let serving = tokio::spawn(async move { broker.run().await });
-        if ready.wait_for(|ready| *ready).await.is_err() {
-            let ended = serving.await.unwrap_or_else(|error| Err(MqttError::InvalidState(error.to_string())));
-            return Err(failed(ended.err().unwrap_or(MqttError::ClientClosed)));
-        }
+        engine.recover().await.map_err(|error| failed(error.into()))?;
+        let keeper = Arc::new(GateKeeper { gate: Arc::clone(&gate), storage: Arc::clone(&storage) });
+        let serving = tokio::spawn(engine.serve(listener, keeper));
         let serving = Mutex::new(Some(serving));
         let flow = Arc::clone(&presence.flow);
         let broker = Self { address, limits, gate, router, storage, flow, barrier, stop, serving };
@@ -264,7 +259,8 @@ impl Broker {
     pub async fn shutdown(&self) {
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(serving) = serving else { return };
-        self.stop.shutdown();
+        // Nobody to be told: it has stopped.
+        let _ = self.stop.send(());
         match serving.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the broker ended with an error"),
@@ -322,7 +318,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.stop.shutdown();
+        let _ = self.stop.send(());
     }
 }
 

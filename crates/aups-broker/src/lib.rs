@@ -1,6 +1,6 @@
 //! The embedded MQTT broker behind a [`Gate`] that says who may do what.
 //!
-//! MQTT 3.1.1 and 5 over TCP, by the `mqtt5` crate, in the runtime of the caller. It carries what others sealed: this crate
+//! MQTT 3.1.1 and 5 over TCP or TLS, by the `mqtt5` crate, in the runtime of the caller. It carries what others sealed: this crate
 //! depends on neither the envelope nor the KTM, and cannot decrypt.
 //!
 //! # Rights
@@ -37,6 +37,8 @@
 //!
 //! # Metrics
 //!
+//! Those of [`aups_net`] with `listener="mqtt"`, and:
+//!
 //! | name | counts |
 //! | --- | --- |
 //! | `aups_broker_connects_total` | clients that connected |
@@ -52,6 +54,7 @@
 
 mod barrier;
 pub mod broker;
+mod engine;
 mod flow;
 pub mod gate;
 mod kept;

@@ -1,17 +1,22 @@
 //! Where the broker listens, where it keeps what survives, and how much of anything it takes.
 
+use aups_net::{ListenerLimits, ListenerSettings};
 use mqtt5::broker::{BrokerConfig, StorageBackendType, StorageConfig};
+use rustls::ServerConfig;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 /// How to run a broker.
 #[derive(Debug, Clone)]
 pub struct BrokerSettings {
-    /// Where clients connect, without TLS. Port 0 picks one. 127.0.0.1:1883 by default.
+    /// Where clients connect. Port 0 picks one. 127.0.0.1:1883 by default.
     pub listen: SocketAddr,
+    /// TLS for that; none: in clear. By default none.
+    pub tls: Option<Arc<ServerConfig>>,
     /// Where sessions, queues and retained messages are kept so that they survive a kill; none: in memory. By default none.
     pub data_dir: Option<PathBuf>,
     /// How much of anything.
@@ -21,15 +26,17 @@ pub struct BrokerSettings {
 impl Default for BrokerSettings {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 1883));
-        Self { listen, data_dir: None, limits: BrokerLimits::default() }
+        Self { listen, tls: None, data_dir: None, limits: BrokerLimits::default() }
     }
 }
 
 /// How much a broker takes.
 #[derive(Debug, Clone)]
 pub struct BrokerLimits {
-    /// Clients connected at once. 10,000.
+    /// Connections at once. 10,000.
     pub clients_max: usize,
+    /// Of those, from one address, or from one 64-bit prefix of IPv6. 1,024.
+    pub clients_per_address_max: usize,
     /// Largest packet in either direction, in bytes; at most 268,435,455 (MQTT 5 section 3.1.2.11.4). 1 MiB.
     pub packet_bytes_max: usize,
     /// Filters per session. 100.
@@ -62,6 +69,7 @@ impl Default for BrokerLimits {
     fn default() -> Self {
         Self {
             clients_max: 10_000,
+            clients_per_address_max: 1_024,
             packet_bytes_max: 1 << 20,
             subscriptions_per_client_max: 100,
             queued_messages_max: 10_000,
@@ -86,7 +94,20 @@ const RECEIVE_MAXIMUM: u16 = 64;
 /// How often expired sessions and messages are looked for.
 const CLEANUP_INTERVAL: Duration = Duration::from_mins(10);
 
+/// How long a TLS handshake may take. After it, the crate gives a client 10 s for its CONNECT.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
 impl BrokerSettings {
+    pub(crate) fn to_listener(&self) -> ListenerSettings {
+        let limits = ListenerLimits {
+            connections_max: self.limits.clients_max,
+            per_address_max: self.limits.clients_per_address_max,
+            handshake_max: HANDSHAKE_MAX,
+        };
+        // MQTT has no word for a client that has not said which version it speaks.
+        ListenerSettings { name: "mqtt", limits, tls: self.tls.clone(), full: b"", clear: b"" }
+    }
+
     /// As the `mqtt5` crate wants it.
     pub(crate) fn to_config(&self) -> BrokerConfig {
         let limits = &self.limits;
@@ -101,7 +122,6 @@ impl BrokerSettings {
             .with_max_queued_messages_per_client(limits.queued_messages_max)
             .with_max_queued_bytes_per_client(limits.queued_bytes_max);
         let mut config = BrokerConfig::default()
-            .with_bind_address(self.listen)
             .with_max_clients(limits.clients_max)
             .with_session_expiry(limits.session_expiry_max)
             .with_max_packet_size(limits.packet_bytes_max)

@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod defence;
 mod durability;
 mod publishing;
 mod revocation;
