@@ -176,6 +176,7 @@ fn our_enrolled() -> Enrolled {
             username: "alice".into(),
             password: b64::encode(&[3; 32]),
         },
+        ca: None,
     }
 }
 

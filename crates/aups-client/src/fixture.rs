@@ -40,6 +40,7 @@ pub(crate) fn identity(server: &str, broker: &str) -> Identity {
             realm_key,
             server: server.into(),
             mqtt: MqttAccess { url: broker.into(), username: "alice".into(), password: "secret".into() },
+            ca: None,
             signing_key: SigningKey::from_seed(Secret::from_bytes([2; 32])),
             kem: aups_envelope::kem::KemSecretKey::from_bytes(Kem::X25519, Secret::from_bytes([3; 32])),
         },

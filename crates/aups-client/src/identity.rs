@@ -1,12 +1,13 @@
 //! A reader's identity on disk: one JSON file that only its owner may read.
 
-use crate::SystemClock;
+use crate::{ServerError, SystemClock};
 use aups_core::{Clock as _, ReaderKind, RealmId, Sub};
 use aups_envelope::{
     bearer::Bearer,
     identity::{IdentityError, IdentityFile},
     random,
 };
+use aups_net::tls::{Authorities, Trust};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
@@ -109,6 +110,15 @@ impl Identity {
     /// The URL of the server that gives keys.
     pub fn server(&self) -> &str {
         &self.file.server
+    }
+
+    /// Whom this reader takes for its server and broker: the authorities that its realm named when it enrolled, else the
+    /// system's.
+    pub fn trust(&self) -> Result<Trust, ServerError> {
+        Ok(match &self.file.ca {
+            Some(ca) => Trust::Only(Authorities::from_pem(ca.as_bytes())?),
+            None => Trust::System,
+        })
     }
 
     /// The URL of the broker.

@@ -7,13 +7,14 @@
 use crate::backoff::Backoff;
 use aups_core::Filter;
 use aups_envelope::message::MESSAGE_BYTES_MAX;
+use aups_net::tls::{TlsError, Trust, certificate_fault};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rumqttc::{
     AckMode, AsyncClient, Broker, ClientError, ConnectReturnCode, ConnectionError, DisconnectProperties,
     DisconnectReasonCode, EventLoop, ManualAck, MqttOptions, Packet, PersistedAckMode, PersistedSession, PubAck,
     Publish, PublishOptions, QoS, RetainForwardRule, SessionStore, SessionStoreError, SessionStoreKey, SubscribeFilter,
-    SubscribeNoticeError, SubscribeReasonCode,
+    SubscribeNoticeError, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use std::{
     collections::VecDeque,
@@ -30,6 +31,8 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Port of MQTT over TCP where the URL names none.
 const PORT_DEFAULT: u16 = 1883;
+/// The same over TLS.
+const TLS_PORT_DEFAULT: u16 = 8883;
 /// Largest packet that the reader takes: the largest sealed message, with its topic and properties.
 const PACKET_BYTES_MAX: u32 = (4 << 20) + (64 << 10);
 const _: () = assert!(PACKET_BYTES_MAX as usize > MESSAGE_BYTES_MAX);
@@ -45,6 +48,8 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// What the MQTT session needs to know.
 pub(crate) struct LinkSettings<'a> {
     pub(crate) url: &'a str,
+    /// Whom to take for the broker at an `mqtts://` URL.
+    pub(crate) trust: &'a Trust,
     pub(crate) username: &'a str,
     pub(crate) password: &'a str,
     pub(crate) client_id: String,
@@ -62,13 +67,16 @@ pub(crate) struct LinkSettings<'a> {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The identity file names a broker in a way that this version does not know.
-    #[error("`{0}` does not name a broker: use mqtt://host:port")]
+    #[error("`{0}` does not name a broker: use mqtt://host:port or mqtts://host:port")]
     Url(String),
-    /// TLS to the broker is not built yet.
-    #[error(
-        "`{0}` asks for TLS, which this version does not speak to brokers: use mqtt:// on a network that you trust"
-    )]
-    Tls(String),
+    /// There is a broker, and it cannot show that it is the right one; or the authorities to know it by cannot be used.
+    #[error("the broker at {url} cannot be trusted: {fault}")]
+    Certificate {
+        /// Where.
+        url: String,
+        /// What its certificate lacks, and what to do.
+        fault: String,
+    },
     /// Nobody answers, or not in MQTT 5.
     #[error(
         "no MQTT 5 broker answers at {url}: {reason}; see that it runs and that the address in the identity is right"
@@ -246,13 +254,18 @@ const fn requests_queued_max(receive_max: NonZeroU16) -> usize {
 fn options(settings: &LinkSettings<'_>) -> Result<MqttOptions, ConnectError> {
     let wrong = || ConnectError::Url(settings.url.into());
     let url = reqwest::Url::parse(settings.url).map_err(|_| wrong())?;
-    match url.scheme() {
-        "mqtt" => {}
-        "mqtts" | "wss" | "ssl" => return Err(ConnectError::Tls(settings.url.into())),
+    let (port_default, tls) = match url.scheme() {
+        "mqtt" => (PORT_DEFAULT, None),
+        "mqtts" => (TLS_PORT_DEFAULT, Some(settings.trust.client_config(&[]))),
         _ => return Err(wrong()),
-    }
+    };
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
-    let mut options = MqttOptions::new(&settings.client_id, Broker::tcp(host, url.port().unwrap_or(PORT_DEFAULT)));
+    let mut options = MqttOptions::new(&settings.client_id, Broker::tcp(host, url.port().unwrap_or(port_default)));
+    if let Some(tls) = tls {
+        let fault = |error: TlsError| ConnectError::Certificate { url: settings.url.into(), fault: error.to_string() };
+        let tls = TlsConfiguration::Rustls(Arc::new(tls.map_err(fault)?));
+        options.set_transport(Transport::tls_with_config(tls));
+    }
     options
         .set_credentials(settings.username, settings.password.to_owned())
         .set_keep_alive(u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX))
@@ -384,6 +397,9 @@ impl Target {
                 username: self.username.clone(),
                 reason: format!("{code:?}"),
             },
+            error if let Some(fault) = certificate_fault(error) => {
+                ConnectError::Certificate { url: self.url.clone(), fault: fault.to_owned() }
+            }
             error => ConnectError::Unreachable { url: self.url.clone(), reason: error.to_string() },
         }
     }

@@ -194,7 +194,8 @@ impl Reader {
     /// The first attempt decides; a connection that is lost later is made again without end, and the broker keeps what
     /// is published meanwhile with QoS 1.
     pub async fn connect(identity: Identity, options: ReaderOptions) -> Result<Self, ReaderError> {
-        let server = Server::new(&identity.file.server)?;
+        let trust = identity.trust()?;
+        let server = Server::new(&identity.file.server, &trust)?;
         let mqtt = &identity.file.mqtt;
         let key_topics = KeyTopics::of(identity.sub());
         let settings = SessionSettings {
@@ -211,6 +212,7 @@ impl Reader {
         let made_up = || format!("aups-{}", b64::encode(&hash::random::<12>()));
         let (link, key_answers) = Link::connect(&LinkSettings {
             url: &mqtt.url,
+            trust: &trust,
             username: &mqtt.username,
             password: &mqtt.password,
             client_id: state.as_ref().map_or_else(made_up, |state| state.client_id().to_owned()),

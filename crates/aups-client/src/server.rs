@@ -2,7 +2,8 @@
 
 use aups_core::Problem;
 use aups_envelope::{b64, key_request::KEY_RESPONSE_BYTES_MAX, sha256};
-use reqwest::{Client, RequestBuilder, StatusCode, Url, header, redirect};
+use aups_net::tls::{TlsError, Trust, certificate_fault};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, Url, header, redirect};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -22,6 +23,17 @@ pub enum ServerError {
     /// The address is not one of a server.
     #[error("`{0}` does not name a server: use http://host:port or https://host")]
     Url(String),
+    /// There is a server, and it cannot show that it is the right one.
+    #[error("{url} cannot be trusted: {fault}")]
+    Certificate {
+        /// Where.
+        url: String,
+        /// What its certificate lacks, and what to do.
+        fault: &'static str,
+    },
+    /// The authorities of the identity, or those that were given, or the system's, cannot be used.
+    #[error("the certificates of authorities cannot be used")]
+    Authorities(#[from] TlsError),
     /// No connection, or it broke.
     #[error("no answer from {url}: see that the server runs and that the address is right")]
     Unreachable {
@@ -111,7 +123,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(base: &str) -> Result<Self, ServerError> {
+    pub(crate) fn new(base: &str, trust: &Trust) -> Result<Self, ServerError> {
+        let https = |http: ClientBuilder| Ok(http.tls_backend_preconfigured(trust.client_config(&[b"http/1.1"])?));
+        Self::with(base, https)
+    }
+
+    /// A server that anybody may be: for what is signed by whoever is asked, and to be told nothing.
+    pub(crate) fn unverified(base: &str) -> Result<Self, ServerError> {
+        Self::with(base, |http| Ok(http.tls_danger_accept_invalid_certs(true)))
+    }
+
+    fn with(
+        base: &str,
+        https: impl FnOnce(ClientBuilder) -> Result<ClientBuilder, TlsError>,
+    ) -> Result<Self, ServerError> {
         let wrong = || ServerError::Url(base.into());
         let url = Url::parse(base).map_err(|_| wrong())?;
         let host = url.host_str().ok_or_else(wrong)?;
@@ -123,7 +148,7 @@ impl Server {
             http = http.no_proxy();
         }
         http = match url.scheme() {
-            "https" => http,
+            "https" => https(http)?,
             // No certificate is looked at, so a machine without any must not be an error.
             "http" => http.tls_certs_only([]),
             _ => return Err(wrong()),
@@ -145,14 +170,15 @@ impl Server {
         &self,
         path: &str,
         query: Option<(&str, &str)>,
-        bearer: &str,
+        bearer: Option<&str>,
     ) -> Result<Answer, ServerError> {
         let url = format!("{}{path}", self.base);
         let mut asked = Url::parse(&url).map_err(|_| ServerError::Url(url.clone()))?;
         if let Some((name, value)) = query {
             asked.query_pairs_mut().append_pair(name, value);
         }
-        let request = self.http.get(asked).bearer_auth(bearer);
+        let request = self.http.get(asked);
+        let request = bearer.into_iter().fold(request, RequestBuilder::bearer_auth);
         answer(url, request).await
     }
 }
@@ -160,7 +186,12 @@ impl Server {
 async fn answer(url: String, request: RequestBuilder) -> Result<Answer, ServerError> {
     let mut response = match request.send().await {
         Ok(response) => response,
-        Err(source) => return Err(ServerError::Unreachable { url, source }),
+        Err(source) => {
+            return Err(match certificate_fault(&source) {
+                Some(fault) => ServerError::Certificate { url, fault },
+                None => ServerError::Unreachable { url, source },
+            });
+        }
     };
     let status = response.status().as_u16();
     let retry_after =

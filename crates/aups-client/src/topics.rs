@@ -52,7 +52,8 @@ pub async fn may_subscribe(identity: &Identity, filter: &Filter) -> Result<Filte
 
 async fn ask<T: DeserializeOwned>(identity: &Identity, query: Option<(&str, &str)>) -> Result<T, TopicsError> {
     let file = &identity.file;
-    let answer = Server::new(&file.server)?.get(TOPICS_PATH, query, &identity.bearer()).await?;
+    let answer =
+        Server::new(&file.server, &identity.trust()?)?.get(TOPICS_PATH, query, Some(&identity.bearer())).await?;
     if answer.status != 200 {
         return Err(answer.refused().into());
     }

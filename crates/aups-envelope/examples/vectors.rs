@@ -1238,6 +1238,7 @@ fn enrolled(request: &str) -> Enrolled {
             username: "alice".into(),
             password: b64::encode(secret("password").expose()),
         },
+        ca: None,
     }
 }
 

@@ -16,6 +16,9 @@ use thiserror::Error;
 /// Largest enrolment request or answer.
 pub const ENROL_BYTES_MAX: usize = 16 << 10;
 
+/// Most bytes of certificates that a realm tells its readers to trust, in PEM.
+pub const CA_BYTES_MAX: usize = 8 << 10;
+
 const REQUEST_TYPE: &str = "aups-enrol";
 const ENROLLED_TYPE: &str = "aups-enrolled";
 /// Version of what the answer says and of the identity file.
@@ -187,6 +190,8 @@ pub struct Enrolled {
     pub server: String,
     /// How to reach the broker.
     pub mqtt: MqttAccess,
+    /// The authorities of both, in PEM; none: there is no TLS, or the system knows them.
+    pub ca: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -201,14 +206,16 @@ struct EnrolledClaims {
     realm_key: VerifyingKey,
     server: String,
     mqtt: Object<MqttAccess>,
+    #[serde(default, deserialize_with = "jws::present", skip_serializing_if = "Option::is_none")]
+    ca: Option<String>,
 }
 
 impl Enrolled {
     /// Signs with the realm's key.
     pub fn sign(&self, realm: &SigningKey) -> String {
-        let Self { rh, kind, sub, realm: id, realm_key, server, mqtt } = self.clone();
+        let Self { rh, kind, sub, realm: id, realm_key, server, mqtt, ca } = self.clone();
         let (version, mqtt) = (IDENTITY_VERSION, Object(mqtt));
-        let claims = EnrolledClaims { rh, version, kind, sub, realm: id, realm_key, server, mqtt };
+        let claims = EnrolledClaims { rh, version, kind, sub, realm: id, realm_key, server, mqtt, ca };
         jws::sign(ENROLLED_TYPE, None, &jws::to_json(&claims), realm)
     }
 
@@ -219,7 +226,8 @@ impl Enrolled {
             return Err(EnrolError::TooLong(answer.len()));
         }
         let jws = Jws::parse(answer, ENROLLED_TYPE, Kid::Absent)?;
-        let EnrolledClaims { rh, version, kind, sub, realm, realm_key, server, mqtt: Object(mqtt) } = jws.claims()?;
+        let EnrolledClaims { rh, version, kind, sub, realm, realm_key, server, mqtt: Object(mqtt), ca } =
+            jws.claims()?;
         if version != IDENTITY_VERSION {
             return Err(EnrolError::Version(version));
         }
@@ -233,7 +241,7 @@ impl Enrolled {
         if rh != sha256(&[request]) {
             return Err(EnrolError::OtherRequest);
         }
-        Ok(Self { rh, kind, sub, realm, realm_key, server, mqtt })
+        Ok(Self { rh, kind, sub, realm, realm_key, server, mqtt, ca })
     }
 }
 

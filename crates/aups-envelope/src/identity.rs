@@ -1,7 +1,7 @@
 //! A reader's identity file. Reading and writing it, mode 0600, is the caller's.
 
 use crate::{
-    enrol::{Enrolled, IDENTITY_VERSION, MqttAccess},
+    enrol::{CA_BYTES_MAX, Enrolled, IDENTITY_VERSION, MqttAccess},
     jws::{self, Object, object_from_slice},
     kem::{Kem, KemSecretKey},
     secret::{Secret, SecretBytes},
@@ -26,6 +26,8 @@ pub struct IdentityFile {
     pub server: String,
     /// How to reach the broker.
     pub mqtt: MqttAccess,
+    /// The authorities of both, in PEM; none: there is no TLS, or the system knows them.
+    pub ca: Option<String>,
     /// Signs its requests.
     pub signing_key: SigningKey,
     /// Opens the answers.
@@ -57,6 +59,8 @@ struct Members {
     realm_key: VerifyingKey,
     server: String,
     mqtt: Object<MqttAccess>,
+    #[serde(default, deserialize_with = "jws::present", skip_serializing_if = "Option::is_none")]
+    ca: Option<String>,
     #[serde(with = "jws::secret")]
     signing_key: Secret<32>,
     kem: Kem,
@@ -67,8 +71,8 @@ struct Members {
 impl IdentityFile {
     /// From what the realm answered and the keys that the reader made.
     pub fn new(enrolled: Enrolled, signing_key: SigningKey, kem: KemSecretKey) -> Self {
-        let Enrolled { kind, sub, realm, realm_key, server, mqtt, .. } = enrolled;
-        Self { kind, sub, realm, realm_key, server, mqtt, signing_key, kem }
+        let Enrolled { kind, sub, realm, realm_key, server, mqtt, ca, .. } = enrolled;
+        Self { kind, sub, realm, realm_key, server, mqtt, ca, signing_key, kem }
     }
 
     /// The file: JSON, secret keys as base64url.
@@ -78,7 +82,7 @@ impl IdentityFile {
     #[expect(clippy::expect_used, reason = "fails only for values that this crate does not write")]
     pub fn to_json(&self) -> SecretBytes {
         /// More than a file takes that our own server made; a longer one only leaves a copy in freed memory.
-        const FILE_BYTES: usize = 4_096;
+        const FILE_BYTES: usize = 4_096 + CA_BYTES_MAX;
         let members = Members {
             version: IDENTITY_VERSION,
             kind: self.kind,
@@ -87,6 +91,7 @@ impl IdentityFile {
             realm_key: self.realm_key,
             server: self.server.clone(),
             mqtt: Object(self.mqtt.clone()),
+            ca: self.ca.clone(),
             signing_key: self.signing_key.seed(),
             kem: self.kem.kem(),
             kem_key: self.kem.bytes().duplicate(),
@@ -112,6 +117,7 @@ impl IdentityFile {
             realm_key: members.realm_key,
             server: members.server,
             mqtt: members.mqtt.0,
+            ca: members.ca,
             signing_key: SigningKey::from_seed(members.signing_key),
             kem: KemSecretKey::from_bytes(members.kem, members.kem_key),
         })

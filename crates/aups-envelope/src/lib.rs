@@ -23,6 +23,7 @@ pub mod open;
 pub mod seal;
 pub mod source;
 
+pub mod authority;
 pub mod bearer;
 pub mod checkpoint;
 pub mod enrol;

@@ -21,7 +21,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 
 /// How long the authority itself is good: it is not renewed in this version.
@@ -72,6 +72,23 @@ impl fmt::Debug for Ca {
     }
 }
 
+/// What a listener shows, and the key that goes with it.
+#[derive(Debug)]
+pub struct ServerIdentity {
+    /// Its certificate, and the authority's.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The private key.
+    pub key: PrivateKeyDer<'static>,
+    /// When the certificate ends.
+    pub expires: UnixMillis,
+}
+
+/// Most names in the certificate of a listener.
+pub const SERVER_NAMES_MAX: usize = 32;
+
+/// Longest name of a server, in characters (RFC 1035 section 2.3.4).
+const SERVER_NAME_CHARS_MAX: usize = 253;
+
 /// A certificate of the authority.
 #[derive(Debug, Clone)]
 pub(crate) struct Issued {
@@ -119,6 +136,22 @@ impl Ca {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let issued = self.issue(params, KTM_NAME, SERVER_CERTIFICATE_LIFE, &key)?;
         Ok((issued, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+    }
+
+    /// A certificate for a listener that readers, sources and administrators reach under these names, DNS names and IP
+    /// addresses, and a new key for it. [`KtmError::ServerName`] for a name that it is not given.
+    pub fn issue_listener(&self, names: &[String]) -> Result<ServerIdentity, KtmError> {
+        let key = new_key()?;
+        let (params, first) = named(names)?;
+        let Issued { certificate, expires } = self.issue(params, first, SERVER_CERTIFICATE_LIFE, &key)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        Ok(ServerIdentity { chain: vec![certificate, self.certificate.clone()], key, expires })
+    }
+
+    /// The same for a key that is held elsewhere.
+    pub(crate) fn issue_listener_of(&self, names: &[String], public_key: &NosPublicKey) -> Result<Issued, KtmError> {
+        let (params, first) = named(names)?;
+        self.issue(params, first, SERVER_CERTIFICATE_LIFE, public_key)
     }
 
     /// A certificate for a NOS that holds the private key of this public one.
@@ -175,6 +208,27 @@ impl Ca {
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&private_key, &PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         Ok(Self { issuer: Issuer::new(params(), key), certificate, pem, clock })
     }
+}
+
+/// What is said of a listener with these names, and the first of them.
+fn named(names: &[String]) -> Result<(CertificateParams, &str), KtmError> {
+    let wrong = names.iter().find(|name| !is_server_name(name));
+    let (None, Some(first), ..=SERVER_NAMES_MAX) = (wrong, names.first(), names.len()) else {
+        return Err(KtmError::ServerName(wrong.cloned().unwrap_or_else(|| format!("{} names", names.len()))));
+    };
+    let mut params = CertificateParams::new(names).map_err(failed)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok((params, first))
+}
+
+/// A DNS name or an IP address, and not one by which NOSs know the KTM: whoever had that could pose as it.
+fn is_server_name(name: &str) -> bool {
+    let is_label =
+        |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let of_the_ktm = KTM_NAME.split_once('.').map_or(KTM_NAME, |(_, domain)| domain);
+    let name = name.to_ascii_lowercase();
+    let is_dns = name.len() <= SERVER_NAME_CHARS_MAX && name.split('.').all(is_label) && !name.ends_with(of_the_ktm);
+    is_dns || name.parse::<IpAddr>().is_ok()
 }
 
 /// What the authority says of itself; the same at every start, for certificates name their issuer.

@@ -98,6 +98,11 @@ pub enum KtmError {
     /// A TLS certificate could not be made: our fault, or that of whoever sent the public key.
     #[error("a certificate cannot be made")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A name that no certificate for a listener is made for, or too many of them. Whoever set them is at fault.
+    #[error(
+        "no certificate for `{0}`: a listener has 1 to 32 names, DNS names or IP addresses, none below aups.internal"
+    )]
+    ServerName(String),
     /// The KTM runs elsewhere and did not answer, or not in a way that we understand. Try again.
     #[error("the KTM cannot be asked: {why}")]
     Away {

@@ -23,6 +23,7 @@ mod follow;
 pub(crate) mod history;
 mod identity;
 mod listener;
+mod listener_identity;
 mod nodes;
 mod remote;
 mod revisions;
@@ -31,6 +32,7 @@ mod server;
 mod wire;
 
 pub use discipline::DisciplinedClock;
+pub use listener_identity::ListenerIdentity;
 pub use remote::{Lease, LinkError, LinkSettings, RemoteKtm};
 pub use server::{LinkParts, LinkServer};
 
@@ -157,6 +159,8 @@ pub struct Enrolment {
     pub server_url: String,
     /// Where they reach its broker.
     pub mqtt_url: String,
+    /// Whose certificates they find there, in PEM; none: the system knows, or there is no TLS.
+    pub ca: Option<String>,
 }
 
 /// The answer to an enrolment, for the NOS to pass on.

@@ -13,6 +13,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use aups_envelope::enrol::EnrolmentToken;
+use aups_net::tls::Trust;
 use reqwest::{Client, Method, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -41,9 +42,9 @@ impl Instance {
         let settings = ServerSettings { data_dir: dir.path().to_owned(), http: any_port, mqtt: any_port, ..settings };
         let server = server::start(settings).await?;
         let url: Url = format!("http://{}", server.http_addr()).parse().context("the server's own address")?;
-        let admin = Admin::new(url.clone(), admin::read_token(&server.admin_token_file())?)?;
+        let admin = Admin::new(url.clone(), admin::read_token(&server.admin_token_file())?, &Trust::System)?;
         let _: Value = admin.put_text("/v1/policies", policies).await?;
-        Ok(Self { http: http::client(&url)?, server, url, admin, dir })
+        Ok(Self { http: http::client(&url, &Trust::System)?, server, url, admin, dir })
     }
 
     /// Where its HTTP listens.
@@ -68,7 +69,7 @@ impl Instance {
         let answer = request.send().await.map_err(|error| http::unanswered(&self.url, &error))?;
         let body = http::body(&self.url, answer).await?;
         let Registered { credential } = serde_json::from_slice(&body).context("the answer to a registration")?;
-        Source::new(self.url.clone(), Some(credential))
+        Source::new(self.url.clone(), Some(credential), &Trust::System)
     }
 
     /// Registers a reader, of `users` or `apps`.

@@ -18,21 +18,26 @@ mod process;
 mod registry;
 mod replica;
 mod revocation;
+mod serving;
 mod sink;
+mod tls;
 mod versions;
 
 use crate::settings::ServerSettings;
 use admin::SourcesAdmin;
 use administration::{Administration, Surroundings};
 use aups_core::NosId;
-use aups_ktm::custody::Keyring;
+use aups_ktm::{Ca, custody::Keyring};
+use aups_net::Listener;
 use aups_store::Store;
 use data_path::{DataPath, Realm};
 use enrolment::Reach;
 pub(crate) use ktm::{KtmServer, start_ktm};
 pub(crate) use nos::start_nos;
-use process::{Process, Serving, listen};
+use process::Process;
+use serving::{Serving, listen};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use tls::{Authority, Tls, reached_at};
 
 /// The one NOS of a process that has every role.
 const NOS_ID: &str = "nos-1";
@@ -48,13 +53,16 @@ pub(crate) struct Server {
 
 /// Starts every role; when this returns, everything listens.
 pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
-    settings.check_listeners()?;
+    settings.check_tls()?;
     let mut process = Process::open(&settings.data_dir).await?;
     let keyring = open_keyring(&settings, &*process.store).await?;
     let nos_id: NosId = NOS_ID.parse()?;
     let administration = Administration::open(&mut process, keyring.clone(), settings.initial_config()).await?;
-    let listener = listen("http", settings.http).await?;
-    let server_url = settings.public_url.clone().unwrap_or(format!("http://{}", listener.local_addr()?));
+    let ca = Ca::open(Arc::clone(&process.store), &keyring, Arc::clone(&process.clock)).await?;
+    let authority = Authority::here(Arc::new(ca), administration.realm.signing_key());
+    let tls = Tls::open(&mut process, &settings, &settings.listeners(), authority).await?;
+    let listener = listen(settings.http, tls.http(&settings)?).await?;
+    let server_url = http_url(&settings, &listener);
     let realm = Realm {
         key: administration.realm.public(),
         ktm: Arc::clone(&administration.ktm) as _,
@@ -64,20 +72,27 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
         clock: Arc::clone(&process.clock),
         config: administration.config.in_force(),
     };
-    let data_path = DataPath::start(&mut process, &settings, nos_id, &keyring, realm).await?;
+    let data_path = DataPath::start(&mut process, &settings, &tls, nos_id, &keyring, realm).await?;
     let DataPath { nos, mqtt } = &data_path;
     let surroundings = Surroundings {
         sessions: Arc::clone(&mqtt.sessions),
         sources: Some(SourcesAdmin { sources: nos.sources(), clock: Arc::clone(&process.clock) }),
         usage: nos.usage(),
-        reach: Some(Reach { server_url, mqtt_url: mqtt.url.clone() }),
+        reach: Some(Reach { server_url, mqtt_url: mqtt.url.clone(), ca: tls.readers_trust() }),
         nodes: None,
     };
     let enrolment = administration.enrolment(&process, Arc::clone(&mqtt.sessions));
-    let routes = nos.router().merge(administration.routes(&process, enrolment, surroundings));
+    let routes = nos.router().merge(administration.routes(&process, enrolment, surroundings)).merge(tls.routes());
     let sink = Arc::clone(&mqtt.sink);
-    let serving = Serving::start(listener, http::finish(routes, Arc::new(move || sink.connected())))?;
+    let serving = Serving::start(listener, http::finish(routes, Arc::new(move || sink.connected())));
     Ok(Server { process, serving, data_path, nobody_reads: administration.nobody_reads() })
+}
+
+/// How others reach an HTTP listener.
+fn http_url(settings: &ServerSettings, listener: &Listener) -> String {
+    let scheme = if listener.speaks_tls() { "https" } else { "http" };
+    let by_address = || format!("{scheme}://{}", reached_at(settings, listener.local_addr()));
+    settings.public_url.clone().unwrap_or_else(by_address)
 }
 
 /// The keyring of the data directory, held by what the settings name.

@@ -68,6 +68,16 @@ pub(crate) struct ServerSettings {
     pub(crate) registration: Option<Registration>,
     /// Plain HTTP and MQTT on addresses that others reach.
     pub(crate) insecure: bool,
+    /// TLS on loopback as well.
+    pub(crate) tls: bool,
+    /// A certificate of the administrator's own, with its chain, in PEM, in place of one of the realm's authority.
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key.
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Further names and addresses by which the listeners are reached.
+    pub(crate) tls_name: Vec<String>,
+    /// The authorities of a broker that is reached over `mqtts://`, in PEM; else the system's.
+    pub(crate) broker_ca: Option<PathBuf>,
     /// What holds the key-encryption key.
     pub(crate) kek: KekHolder,
     /// A file with the passphrase; else it is `AUPS_KEK_PASSPHRASE` in the environment, or asked for on the terminal.
@@ -95,6 +105,11 @@ impl Default for ServerSettings {
             durability: Durability::default(),
             registration: None,
             insecure: false,
+            tls: false,
+            tls_cert: None,
+            tls_key: None,
+            tls_name: Vec::new(),
+            broker_ca: None,
             kek: KekHolder::default(),
             kek_passphrase_file: None,
             retain: Vec::new(),
@@ -113,19 +128,16 @@ impl ServerSettings {
         toml::from_str(&text).with_context(|| format!("{} is not a settings file", path.display()))
     }
 
-    /// Refuses plain listeners that others reach, unless that was asked for by its name.
-    pub(crate) fn check_listeners(&self) -> anyhow::Result<()> {
-        self.check_listener("http", self.http)?;
-        if self.broker.is_none() { self.check_listener("mqtt", self.mqtt) } else { Ok(()) }
-    }
-
-    /// The same for one of them.
-    pub(crate) fn check_listener(&self, name: &str, address: SocketAddr) -> anyhow::Result<()> {
-        if !address.ip().is_loopback() && !self.insecure {
-            bail!(
-                "{name} = {address} can be reached by others and this version speaks plain HTTP and MQTT only; \
-                 listen on 127.0.0.1 behind a TLS proxy, or say --insecure"
-            );
+    /// Refuses words on TLS that contradict each other.
+    pub(crate) fn check_tls(&self) -> anyhow::Result<()> {
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            bail!("--tls-cert and --tls-key go together: a certificate is of no use without its private key");
+        }
+        if self.insecure && (self.tls || self.tls_cert.is_some()) {
+            bail!("--insecure asks for plain HTTP and MQTT, --tls and --tls-cert for TLS: say one of them");
+        }
+        if self.broker_ca.is_some() && self.broker.is_none() {
+            bail!("--broker-ca says whom to trust at --broker mqtts://..., which is missing");
         }
         Ok(())
     }
@@ -133,6 +145,22 @@ impl ServerSettings {
     /// The configuration that is in force while nothing was administered.
     pub(crate) fn initial_config(&self) -> Config {
         Config { retain: self.retain.clone(), ..self.initial.clone() }
+    }
+
+    /// Where a NOS listens.
+    pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
+        if self.broker.is_some() { vec![self.http] } else { vec![self.http, self.mqtt] }
+    }
+
+    /// Whether a listener there speaks TLS: where others reach it, unless they are to be served in clear.
+    pub(crate) fn speaks_tls(&self, address: SocketAddr) -> bool {
+        let asked_for = self.tls || self.tls_cert.is_some() || !address.ip().is_loopback();
+        asked_for && !self.insecure
+    }
+
+    /// The administrator's own certificate and its key.
+    pub(crate) fn tls_files(&self) -> Option<(PathBuf, PathBuf)> {
+        self.tls_cert.clone().zip(self.tls_key.clone())
     }
 
     /// How things register.
@@ -147,14 +175,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_listener_that_others_reach_must_be_asked_for() {
-        let mut settings = ServerSettings::default();
-        settings.check_listeners().unwrap();
-        settings.http = "0.0.0.0:8080".parse().unwrap();
-        assert!(settings.check_listeners().unwrap_err().to_string().contains("--insecure"));
+    fn what_others_reach_speaks_tls_unless_it_is_to_be_insecure() {
+        let (here, anywhere) = ("127.0.0.1:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap());
+        let mut settings = ServerSettings { http: anywhere, ..ServerSettings::default() };
+        assert!(settings.speaks_tls(anywhere) && !settings.speaks_tls(here));
         assert_eq!(settings.registration(), Registration::Token);
+        settings.tls = true;
+        assert!(settings.speaks_tls(here));
+        settings.check_tls().unwrap();
         settings.insecure = true;
-        settings.check_listeners().unwrap();
+        assert!(!settings.speaks_tls(anywhere));
+        assert!(settings.check_tls().unwrap_err().to_string().contains("say one of them"));
+        settings = ServerSettings { tls_cert: Some("cert.pem".into()), ..ServerSettings::default() };
+        assert!(settings.check_tls().unwrap_err().to_string().contains("--tls-key"));
+        settings.tls_key = Some("key.pem".into());
+        settings.check_tls().unwrap();
+        assert!(settings.speaks_tls(here), "a certificate is there to be used");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cli::{
     http::{self, at},
 };
 use aups_core::Problem;
+use aups_net::tls::Trust;
 use bytes::Bytes;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use serde::Deserialize;
@@ -69,15 +70,17 @@ struct Accepted {
 
 impl Source {
     /// A source that sends to `server`, with the credential of its registration or without one.
-    pub(crate) fn new(server: Url, credential: Option<String>) -> Result<Self, Failure> {
-        Ok(Self { http: http::client(&server)?, server, credential, sealed: None })
+    pub(crate) fn new(server: Url, credential: Option<String>, trust: &Trust) -> Result<Self, Failure> {
+        Ok(Self { http: http::client(&server, trust)?, server, credential, sealed: None })
     }
 
     /// A source that proves who it is in one way or the other.
-    pub(crate) fn proving(server: Url, proof: Proof) -> Result<Self, Failure> {
+    pub(crate) fn proving(server: Url, proof: Proof, trust: &Trust) -> Result<Self, Failure> {
         match proof {
-            Proof::Credential(credential) => Self::new(server, Some(credential)),
-            Proof::Seal(sealing) => Ok(Self { sealed: Some(Sealed::begin(*sealing)?), ..Self::new(server, None)? }),
+            Proof::Credential(credential) => Self::new(server, Some(credential), trust),
+            Proof::Seal(sealing) => {
+                Ok(Self { sealed: Some(Sealed::begin(*sealing)?), ..Self::new(server, None, trust)? })
+            }
         }
     }
 

@@ -19,6 +19,7 @@ async fn server(signed_by: u8, says: u8) -> String {
             realm_key,
             server: "http://127.0.0.1:1".into(),
             mqtt: MqttAccess { url: "mqtt://127.0.0.1:2".into(), username: "alice".into(), password: "p".into() },
+            ca: None,
         };
         (StatusCode::CREATED, enrolled.sign(&key(signed_by)))
     };
@@ -29,7 +30,7 @@ async fn server(signed_by: u8, says: u8) -> String {
 async fn enrol_at(server: String) -> Result<Identity, EnrolError> {
     let realm_key = SigningKey::from_seed(Secret::from_bytes([1; 32])).public();
     let token = EnrolmentToken::new(Secret::from_bytes([9; 32]), &realm_key);
-    enrol(&server, &token, Kem::XWing).await
+    enrol(&server, &token, Kem::XWing, None).await
 }
 
 #[tokio::test]

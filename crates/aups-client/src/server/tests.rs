@@ -20,7 +20,8 @@ async fn a_jws_is_posted_as_what_it_is() {
         format!("{} {body}", headers["content-type"].to_str().expect("text"))
     };
     let url = serve(Router::new().route("/v1/keys", post(echo))).await;
-    let answer = Server::new(&format!("{url}/")).expect("a server").post_jose("/v1/keys", "a.b.c".into()).await;
+    let answer =
+        Server::new(&format!("{url}/"), &Trust::System).expect("a server").post_jose("/v1/keys", "a.b.c".into()).await;
     let answer = answer.expect("an answer");
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"application/jose a.b.c"[..]));
 }
@@ -32,7 +33,11 @@ async fn a_refusal_speaks_with_the_servers_words() {
         (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "3")], body).into_response()
     };
     let url = serve(Router::new().route("/v1/topics", get(refuse))).await;
-    let answer = Server::new(&url).expect("a server").get("/v1/topics", None, "token").await.expect("an answer");
+    let answer = Server::new(&url, &Trust::System)
+        .expect("a server")
+        .get("/v1/topics", None, Some("token"))
+        .await
+        .expect("an answer");
     assert_eq!(answer.retry_after, Some(Duration::from_secs(3)));
     assert_eq!(answer.refused().to_string(), format!("{url}/v1/topics answers 429: ask again in 3 s"));
 }
@@ -40,7 +45,11 @@ async fn a_refusal_speaks_with_the_servers_words() {
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
     let url = serve(Router::new().route("/v1/keys", post(|| async { vec![0; ANSWER_BYTES_MAX + 1] }))).await;
-    let error = Server::new(&url).expect("a server").post_jose("/v1/keys", String::new()).await.expect_err("too large");
+    let error = Server::new(&url, &Trust::System)
+        .expect("a server")
+        .post_jose("/v1/keys", String::new())
+        .await
+        .expect_err("too large");
     assert!(matches!(error, ServerError::TooLarge { .. }), "{error}");
 }
 
@@ -48,14 +57,18 @@ async fn an_answer_without_end_is_cut_off() {
 async fn a_redirect_is_not_followed() {
     let url =
         serve(Router::new().route("/v1/topics", get(|| async { (StatusCode::FOUND, [("location", "/x")]) }))).await;
-    let answer = Server::new(&url).expect("a server").get("/v1/topics", None, "token").await.expect("an answer");
+    let answer = Server::new(&url, &Trust::System)
+        .expect("a server")
+        .get("/v1/topics", None, Some("token"))
+        .await
+        .expect("an answer");
     assert_eq!(answer.status, 302);
 }
 
 #[test]
 fn what_is_not_the_address_of_a_server_is_refused() {
     for url in ["127.0.0.1:8080", "ftp://host", "", "mqtt://host"] {
-        assert!(matches!(Server::new(url), Err(ServerError::Url(_))), "{url}");
+        assert!(matches!(Server::new(url, &Trust::System), Err(ServerError::Url(_))), "{url}");
     }
 }
 

@@ -18,6 +18,7 @@ fn enrolled(request: &str, realm: &SigningKey) -> Enrolled {
         realm_key: realm.public(),
         server: "http://127.0.0.1:8080".into(),
         mqtt: MqttAccess { url: "mqtt://127.0.0.1:1883".into(), username: "alice".into(), password: "secret".into() },
+        ca: None,
     }
 }
 
@@ -94,6 +95,7 @@ fn an_answer_of_another_version_is_refused() {
         realm_key: enrolled.realm_key,
         server: enrolled.server,
         mqtt: Object(enrolled.mqtt),
+        ca: None,
     };
     let answer = jws::sign(ENROLLED_TYPE, None, &jws::to_json(&claims), &realm);
     assert!(matches!(Enrolled::verify(answer.as_bytes(), b"request", &token), Err(EnrolError::Version(2))));

@@ -11,6 +11,7 @@ fn identity(kem: Kem) -> IdentityFile {
         realm_key: realm,
         server: "http://127.0.0.1:8080".into(),
         mqtt: MqttAccess { url: "mqtt://127.0.0.1:1883".into(), username: "alice".into(), password: "secret".into() },
+        ca: None,
     };
     let signing_key = SigningKey::from_seed(Secret::from_bytes([2; 32]));
     IdentityFile::new(enrolled, signing_key, KemSecretKey::from_bytes(kem, Secret::from_bytes([3; 32])))

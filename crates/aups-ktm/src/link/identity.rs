@@ -60,7 +60,7 @@ struct Stored {
 /// A key for which a certificate is asked.
 #[derive(Debug)]
 pub(crate) struct Asking {
-    private_key: SecretBytes,
+    pub(super) private_key: SecretBytes,
     pub(crate) public_key: Vec<u8>,
 }
 
@@ -143,6 +143,10 @@ impl Identity {
         replace(dir, &path, &json).map_err(failed)
     }
 
+    pub(crate) const fn authority(&self) -> &CertificateDer<'static> {
+        &self.authority
+    }
+
     /// TLS with this certificate, trusting the realm's authority alone.
     pub(crate) fn tls(&self, clock: &Arc<dyn Clock>) -> Result<ClientConfig, KtmError> {
         let verifier = OfAuthority::new(self.authority.clone())?;
@@ -157,7 +161,7 @@ impl Identity {
     }
 }
 
-fn replace(dir: &Path, path: &Path, json: &[u8]) -> io::Result<()> {
+pub(super) fn replace(dir: &Path, path: &Path, json: &[u8]) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let aside: PathBuf = dir.join(format!(".link-{}", b64::encode(&random::<9>())));
     let written = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&aside).and_then(|mut file| {

@@ -7,15 +7,16 @@ use super::{
     follow::{self, has_applied},
     history::Point,
     identity::{self, Asking, Given, Held, Identity},
+    listener_identity::ListenerIdentity,
     wire::{self, Answer, Base64, KeysOf, path},
 };
 use crate::{
     KeysTopicsManager, KtmError,
-    ca::NOS_CERTIFICATE_RENEWED_AFTER,
+    ca::{NOS_CERTIFICATE_RENEWED_AFTER, SERVER_CERTIFICATE_LIFE},
     service::{Incarnation, Resolved, SealingKeys},
 };
 use aups_core::{Clock, KeyId, NosId, ScopeId, ScopeSpec, ScopeTag, UnixMillis};
-use aups_envelope::{KeyEntry, SecretBytes, VerifyingKey, hash};
+use aups_envelope::{KeyEntry, SecretBytes, VerifyingKey, hash, realm_id};
 use aups_store::Revision;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use serde::{Serialize, de::DeserializeOwned};
@@ -253,10 +254,18 @@ impl RemoteKtm {
         self.remote.applied.borrow().map(|applied| applied.revision)
     }
 
+    /// What the listeners of this NOS show under these names: what it was given before, while that is good for long, else
+    /// what the KTM gives it now. It is kept, so that a NOS can start while its KTM is away.
+    ///
+    /// [`KtmError::Away`] if the KTM is asked in vain, and what there was is no longer good.
+    pub async fn listener(&self, names: &[String]) -> Result<ListenerIdentity, KtmError> {
+        self.remote.listener(names).await
+    }
+
     /// Has the KTM answer an enrolment.
     pub async fn enrol(&self, enrolment: Enrolment) -> Result<Enrolled, KtmError> {
-        let Enrolment { request, from, server_url, mqtt_url } = enrolment;
-        let asked = wire::Enrol { request: Base64(request), from, server_url, mqtt_url };
+        let Enrolment { request, from, server_url, mqtt_url, ca } = enrolment;
+        let asked = wire::Enrol { request: Base64(request), from, server_url, mqtt_url, ca };
         let answer: wire::EnrolAnswer = self.remote.post(path::ENROL, &asked).await?;
         let wire::EnrolAnswer { status, content_type, body: Base64(body) } = answer;
         Ok(Enrolled { status, content_type, body })
@@ -596,6 +605,29 @@ impl Remote {
         *self.http.write().unwrap_or_else(PoisonError::into_inner) = http(identity.tls(&clock)?)?;
         self.identity.replace(identity);
         Ok(())
+    }
+
+    async fn listener(&self, names: &[String]) -> Result<ListenerIdentity, KtmError> {
+        let (realm, now) = (realm_id(&self.realm_key), self.clock.now());
+        let kept = ListenerIdentity::read(&self.dir, names, realm).filter(|kept| now < kept.expires());
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.expires().since(now) > SERVER_CERTIFICATE_LIFE / 2) {
+            return Ok(kept.clone());
+        }
+        let asking = Asking::new()?;
+        let asked = wire::Listener { public_key: Base64::of(&asking.public_key), names: names.to_vec() };
+        let given: Result<wire::ListenerCertificate, _> = self.post_ahead(path::LISTENER, &asked).await;
+        match (given, kept) {
+            (Ok(given), _) => {
+                let identity = ListenerIdentity::given(names, asking, given, self.identity.get().authority(), realm)?;
+                identity.write(&self.dir)?;
+                Ok(identity)
+            }
+            (Err(error), Some(kept)) => {
+                tracing::warn!(%error, expires = %kept.expires(), "the listeners' certificate is not renewed yet");
+                Ok(kept)
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 
     /// Asks for the keys of the next epochs before they are needed.

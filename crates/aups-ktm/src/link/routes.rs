@@ -14,6 +14,7 @@ use crate::{
     root::millis,
 };
 use aups_core::NosId;
+use aups_envelope::authority;
 use aups_store::Revision;
 use axum::{
     Extension, Router,
@@ -39,6 +40,7 @@ pub(crate) fn router(link: Arc<Link>) -> Router {
     Router::new()
         .route(path::ADMIT, post(admit))
         .route(path::RENEW, post(|link: Shared, request: Request| serve(link.0, request, Link::renew)))
+        .route(path::LISTENER, post(|link: Shared, request: Request| serve(link.0, request, Link::listener)))
         .route(path::BEGIN, post(|link: Shared, request: Request| serve(link.0, request, Link::begin)))
         .route(
             path::SCOPES,
@@ -135,6 +137,11 @@ pub(crate) struct Caller {
     pub(crate) certificate: [u8; 32],
 }
 
+fn point(public_key: &wire::Base64) -> Result<NosPublicKey, Fault> {
+    let malformed = || Fault::Malformed { detail: "`publicKey` is an uncompressed P-256 point".to_owned() };
+    NosPublicKey::from_bytes(&public_key.0).ok_or_else(malformed)
+}
+
 async fn read<Q: DeserializeOwned>(request: Request) -> Result<Q, Fault> {
     let malformed = |detail: &str| Fault::Malformed { detail: detail.to_owned() };
     let body = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
@@ -208,9 +215,21 @@ impl Link {
     }
 
     fn issue(&self, nos: &NosId, public_key: &wire::Base64) -> Result<Issued, Fault> {
-        let malformed = || Fault::Malformed { detail: "`publicKey` is an uncompressed P-256 point".to_owned() };
-        let public_key = NosPublicKey::from_bytes(&public_key.0).ok_or_else(malformed)?;
-        self.ca.issue_nos(nos, &public_key).map_err(told)
+        self.ca.issue_nos(nos, &point(public_key)?).map_err(told)
+    }
+
+    /// Whether a NOS is reached under these names, nobody here can tell: what it is given stands in the log.
+    async fn listener(
+        self: Arc<Self>,
+        caller: Caller,
+        asked: wire::Listener,
+    ) -> Result<wire::ListenerCertificate, Fault> {
+        let _admitted = self.while_admitted(&caller).await?;
+        let Issued { certificate, expires } =
+            self.ca.issue_listener_of(&asked.names, &point(&asked.public_key)?).map_err(told)?;
+        tracing::info!(nos = %caller.nos, names = ?asked.names, %expires, "a certificate for the listeners of a NOS");
+        let authority = authority::sign(self.ca.certificate_pem(), self.ktm.realm().signing_key());
+        Ok(wire::ListenerCertificate { certificate: wire::Base64::of(&certificate), expires, authority })
     }
 
     /// Lets nobody remove the NOS while it is given something.
@@ -293,8 +312,8 @@ impl Link {
     }
 
     async fn enrol(self: Arc<Self>, caller: Caller, asked: wire::Enrol) -> Result<wire::EnrolAnswer, Fault> {
-        let wire::Enrol { request, from, server_url, mqtt_url } = asked;
-        let enrolment = Enrolment { request: request.0, from, server_url, mqtt_url };
+        let wire::Enrol { request, from, server_url, mqtt_url, ca } = asked;
+        let enrolment = Enrolment { request: request.0, from, server_url, mqtt_url, ca };
         let enrolled = self.host.enrol(&caller.nos, enrolment).await;
         Ok(wire::EnrolAnswer {
             status: enrolled.status,
@@ -331,7 +350,7 @@ fn told(error: KtmError) -> Fault {
 const fn status(fault: &Fault) -> StatusCode {
     match fault {
         Fault::NotAdmitted | Fault::Unknown => StatusCode::UNAUTHORIZED,
-        Fault::Malformed { .. } => StatusCode::BAD_REQUEST,
+        Fault::ServerName { .. } | Fault::Malformed { .. } => StatusCode::BAD_REQUEST,
         Fault::UnknownScope { .. } => StatusCode::NOT_FOUND,
         Fault::Failed | Fault::Clock | Fault::RootDestroyed => StatusCode::SERVICE_UNAVAILABLE,
         Fault::ForeignScope { .. }

@@ -17,6 +17,7 @@ use super::{TopicUse, history::History};
 pub(crate) mod path {
     pub(crate) const ADMIT: &str = "/link/v1/admit";
     pub(crate) const RENEW: &str = "/link/v1/renew-certificate";
+    pub(crate) const LISTENER: &str = "/link/v1/listener-certificate";
     pub(crate) const BEGIN: &str = "/link/v1/begin";
     pub(crate) const SCOPES: &str = "/link/v1/scopes";
     pub(crate) const KEYS: &str = "/link/v1/keys";
@@ -64,6 +65,9 @@ pub(crate) enum Fault {
     },
     RootDestroyed,
     Clock,
+    ServerName {
+        name: String,
+    },
     /// The token is unknown, used or expired; all the same to a stranger.
     NotAdmitted,
     /// The certificate is not, or no longer, one of an admitted NOS.
@@ -88,6 +92,7 @@ impl Fault {
             KtmError::IncarnationsUsedUp(ref nos) => Self::IncarnationsUsedUp { nos: nos.clone() },
             KtmError::RootDestroyed => Self::RootDestroyed,
             KtmError::Clock => Self::Clock,
+            KtmError::ServerName(ref name) => Self::ServerName { name: name.clone() },
             _ => Self::Failed,
         }
     }
@@ -103,6 +108,7 @@ impl Fault {
             Self::IncarnationsUsedUp { nos } => KtmError::IncarnationsUsedUp(nos),
             Self::RootDestroyed => KtmError::RootDestroyed,
             Self::Clock => KtmError::Clock,
+            Self::ServerName { name } => KtmError::ServerName(name),
             Self::NotAdmitted | Self::Unknown => KtmError::NotAdmitted,
             Self::Malformed { detail } => {
                 KtmError::Away { why: format!("the KTM does not take our request: {detail}") }
@@ -138,6 +144,22 @@ pub(crate) struct Renew {
 pub(crate) struct Renewed {
     pub(crate) certificate: Base64,
     pub(crate) expires: UnixMillis,
+}
+
+/// For the listeners of a NOS.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Listener {
+    pub(crate) public_key: Base64,
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ListenerCertificate {
+    pub(crate) certificate: Base64,
+    pub(crate) expires: UnixMillis,
+    /// The realm's word on its authority (`aups-ca`).
+    pub(crate) authority: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -241,6 +263,8 @@ pub(crate) struct Enrol {
     pub(crate) from: IpAddr,
     pub(crate) server_url: String,
     pub(crate) mqtt_url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -9,11 +9,13 @@ use super::{Outgoing, Receipt, Sink, SinkError};
 use crate::KeyRequests;
 use aups_core::{NosId, limits::KEY_REQUEST_BYTES_MAX, topic::KEY_REQUESTS};
 use aups_envelope::SecretBytes;
+use aups_net::tls::{TlsError, Trust, certificate_fault};
 use axum::http::uri::{Authority, Uri};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rumqttc as v5;
 use rumqttc_v4 as v4;
+use rustls::ClientConfig;
 use std::{fmt, io, mem, str::FromStr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinHandle, time};
@@ -38,10 +40,11 @@ const KEEP_ALIVE_S: u16 = 30;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
 
-/// Where a broker is and who we are there: `mqtt://[user[:password]@]host[:port]`.
+/// Where a broker is and who we are there: `mqtt://[user[:password]@]host[:port]`, or `mqtts://` for TLS.
 pub struct BrokerUrl {
     host: String,
     port: u16,
+    tls: bool,
     credentials: Option<(String, Arc<SecretBytes>)>,
 }
 
@@ -51,12 +54,9 @@ pub struct BrokerUrl {
 pub enum BrokerUrlError {
     /// Another form.
     #[error(
-        "a broker is given as mqtt://[user[:password]@]host[:port], with what is special in user and password as %XX"
+        "a broker is given as mqtt://[user[:password]@]host[:port] or mqtts://..., with what is special in user and password as %XX"
     )]
     Form,
-    /// TLS.
-    #[error("mqtts:// is not taken yet: put a TLS tunnel such as stunnel beside this NOS and give its mqtt:// address")]
-    Tls,
 }
 
 impl FromStr for BrokerUrl {
@@ -64,23 +64,30 @@ impl FromStr for BrokerUrl {
 
     fn from_str(text: &str) -> Result<Self, BrokerUrlError> {
         let uri: Uri = text.parse().map_err(|_| BrokerUrlError::Form)?;
-        match uri.scheme_str() {
-            Some("mqtt") => {}
-            Some("mqtts") => return Err(BrokerUrlError::Tls),
+        let (tls, port_default) = match uri.scheme_str() {
+            Some("mqtt") => (false, 1_883),
+            Some("mqtts") => (true, 8_883),
             _ => return Err(BrokerUrlError::Form),
-        }
+        };
         let authority = uri.authority().ok_or(BrokerUrlError::Form)?;
         let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
         let port = match authority.port_u16() {
             Some(port) => port,
-            None if host_and_port == authority.host() => 1_883,
+            None if host_and_port == authority.host() => port_default,
             None => return Err(BrokerUrlError::Form),
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(BrokerUrlError::Form);
         }
-        Ok(Self { host: host.into(), port, credentials: credentials(authority)? })
+        Ok(Self { host: host.into(), port, tls, credentials: credentials(authority)? })
+    }
+}
+
+impl BrokerUrl {
+    /// Host and port.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 }
 
@@ -110,7 +117,7 @@ fn percent_decode(text: &str) -> Result<Vec<u8>, BrokerUrlError> {
 /// Without the password.
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mqtt://{}:{}", self.host, self.port)
+        write!(f, "{}://{}", if self.tls { "mqtts" } else { "mqtt" }, self.address())
     }
 }
 
@@ -129,11 +136,13 @@ pub struct RemoteBroker {
 }
 
 impl RemoteBroker {
-    /// Starts to connect. `nos` names the client at the broker. `key_requests` gets those that readers publish there.
-    pub fn connect(url: BrokerUrl, nos: &NosId, key_requests: KeyRequests) -> Self {
+    /// Starts to connect. `trust`: whom to take for a broker at an `mqtts://` URL. `nos` names the client at the broker.
+    /// `key_requests` gets those that readers publish there.
+    pub fn connect(url: BrokerUrl, trust: &Trust, nos: &NosId, key_requests: KeyRequests) -> Result<Self, TlsError> {
         let (announce, connection) = watch::channel(None);
-        let link = Link { url, client_id: format!("aups-nos-{nos}"), announce, key_requests };
-        Self { connection, task: tokio::spawn(link.run()) }
+        let tls = url.tls.then(|| trust.client_config(&[])).transpose()?.map(Arc::new);
+        let link = Link { url, tls, client_id: format!("aups-nos-{nos}"), announce, key_requests };
+        Ok(Self { connection, task: tokio::spawn(link.run()) })
     }
 
     /// Waits until there is a connection.
@@ -252,6 +261,11 @@ async fn publish_v4(client: &v4::AsyncClient, batch: Vec<Outgoing>) -> Result<Re
     }))
 }
 
+/// Why there is no connection. What is wrong with a certificate is said so that something can be done about it.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    certificate_fault(error).map_or_else(|| error.to_string(), str::to_owned)
+}
+
 fn connection_lost() -> SinkError {
     SinkError::Unreachable("the connection broke before the acknowledgement".into())
 }
@@ -259,6 +273,7 @@ fn connection_lost() -> SinkError {
 /// The task behind a [`RemoteBroker`].
 struct Link {
     url: BrokerUrl,
+    tls: Option<Arc<ClientConfig>>,
     client_id: String,
     announce: watch::Sender<Option<Client>>,
     key_requests: KeyRequests,
@@ -306,6 +321,9 @@ impl Link {
         if let Some((user, password)) = &self.url.credentials {
             options.set_credentials(user, password.expose().to_vec());
         }
+        if let Some(tls) = &self.tls {
+            options.set_transport(v5::Transport::tls_with_config(v5::TlsConfiguration::Rustls(Arc::clone(tls))));
+        }
         let (client, mut events) = v5::AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
         let (mut connected, mut shared) = (false, true);
         loop {
@@ -333,7 +351,7 @@ impl Link {
                 Ok(_) => {}
                 Err(error) => {
                     let not_understood = !connected && v5_not_understood(&error);
-                    return Ended { error: error.to_string(), connected, not_understood };
+                    return Ended { error: told(&error), connected, not_understood };
                 }
             }
         }
@@ -345,6 +363,9 @@ impl Link {
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
         if let Some((user, password)) = &self.url.credentials {
             options.set_credentials(user, password.expose().to_vec());
+        }
+        if let Some(tls) = &self.tls {
+            options.set_transport(v4::Transport::tls_with_config(v4::TlsConfiguration::Rustls(Arc::clone(tls))));
         }
         let (client, mut events) = v4::AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
         let mut connected = false;
@@ -367,7 +388,7 @@ impl Link {
                 Ok(_) => {}
                 Err(error) => {
                     let not_understood = !connected && v4_not_understood(&error);
-                    return Ended { error: error.to_string(), connected, not_understood };
+                    return Ended { error: told(&error), connected, not_understood };
                 }
             }
         }

@@ -8,6 +8,7 @@ use super::{
 use aups_client::Identity;
 use aups_core::{Problem, ReaderKind};
 use aups_envelope::SecretBytes;
+use aups_net::tls::{Authorities, Trust};
 use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -24,6 +25,9 @@ pub(crate) struct ServerArgs {
     #[arg(long, global = true, env = "AUPS_SERVER", value_name = "URL", value_parser = http::server_url)]
     #[arg(default_value = SERVER_DEFAULT, hide_default_value = true, hide_env = true)]
     pub(crate) server: Url,
+    /// A file with the authorities that the server's certificate may be of [default: <DATA_DIR>/ca.pem and the system's]
+    #[arg(long, global = true, env = "AUPS_CA", value_name = "FILE", hide_env = true)]
+    ca: Option<PathBuf>,
     /// A file with the admin token [default: <DATA_DIR>/admin.token, or the token in AUPS_ADMIN_TOKEN]
     #[arg(long, global = true, env = "AUPS_ADMIN_TOKEN_FILE", value_name = "FILE", hide_env = true)]
     admin_token_file: Option<PathBuf>,
@@ -35,14 +39,41 @@ pub(crate) struct ServerArgs {
 impl ServerArgs {
     /// The administrator whom these arguments name.
     pub(crate) fn admin(&self) -> Result<Admin, Failure> {
-        Admin::new(self.server.clone(), self.token()?)
+        Admin::new(self.server.clone(), self.token()?, &self.trust()?)
+    }
+
+    /// Whom to take for the server.
+    pub(crate) fn trust(&self) -> Result<Trust, Failure> {
+        let (given, kept) = (self.ca_pem()?, self.data_dir().join("ca.pem"));
+        let read = |pem: &[u8]| {
+            Authorities::from_pem(pem)
+                .map_err(|error| Failure::failed(format!("the --ca file cannot be used: {error}")))
+        };
+        Ok(match (given, fs::read(kept)) {
+            (Some(pem), _) => Trust::Only(read(pem.as_bytes())?),
+            (None, Ok(pem)) => Trust::SystemAnd(read(&pem)?),
+            (None, Err(_)) => Trust::System,
+        })
+    }
+
+    /// The file that `--ca` names.
+    pub(crate) fn ca_pem(&self) -> Result<Option<String>, Failure> {
+        let read = |file: &PathBuf| {
+            fs::read_to_string(file)
+                .map_err(|error| Failure::failed(format!("cannot read {}: {error}", file.display())))
+        };
+        self.ca.as_ref().map(read).transpose()
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| "./aups-data".into())
     }
 
     fn token(&self) -> Result<String, Failure> {
         let file = match (&self.admin_token_file, std::env::var("AUPS_ADMIN_TOKEN")) {
             (Some(file), _) => file.clone(),
             (None, Ok(token)) => return Ok(token.trim().to_owned()),
-            (None, Err(_)) => self.data_dir.clone().unwrap_or_else(|| "./aups-data".into()).join("admin.token"),
+            (None, Err(_)) => self.data_dir().join("admin.token"),
         };
         read_token(&file).map_err(|failure| {
             failure.help(
@@ -85,8 +116,8 @@ enum Credential {
 
 impl Admin {
     /// An administrator of `server` who holds its token.
-    pub(crate) fn new(server: Url, token: String) -> Result<Self, Failure> {
-        Ok(Self { http: http::client(&server)?, server, credential: Credential::Token(token) })
+    pub(crate) fn new(server: Url, token: String, trust: &Trust) -> Result<Self, Failure> {
+        Ok(Self { http: http::client(&server, trust)?, server, credential: Credential::Token(token) })
     }
 
     /// An app that rules the users that it registered, at the server that enrolled it.
@@ -96,7 +127,8 @@ impl Admin {
             return Err(Failure::denied(error).help("name the identity file of an app with --as"));
         }
         let server = http::server_url(identity.server()).map_err(Failure::failed)?;
-        Ok(Self { http: http::client(&server)?, server, credential: Credential::App(Box::new(identity)) })
+        let trust = identity.trust().map_err(|error| Failure::failed(error.to_string()))?;
+        Ok(Self { http: http::client(&server, &trust)?, server, credential: Credential::App(Box::new(identity)) })
     }
 
     /// `GET` of a list, answered with its items.

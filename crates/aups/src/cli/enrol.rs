@@ -37,9 +37,10 @@ Examples:
 
 impl Enrol {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
+        let ca = server.ca_pem()?;
         // Made first: the token works once only, and its identity needs a place.
         let file = ReservedFile::create(&self.out)?;
-        let identity = aups_client::enrol(server.server.as_str(), &self.token.0, self.kem).await?;
+        let identity = aups_client::enrol(server.server.as_str(), &self.token.0, self.kem, ca.as_deref()).await?;
         file.write(&identity)?;
         let out = self.out.display();
         terminal::line(&format!(

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use aups_core::Problem;
+use aups_net::tls::Trust;
 use reqwest::{Client, Response, StatusCode, Url};
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
@@ -16,7 +17,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(crate) const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
 
 /// A client for one server.
-pub(crate) fn client(server: &Url) -> Result<Client, Failure> {
+pub(crate) fn client(server: &Url, trust: &Trust) -> Result<Client, Failure> {
     let mut builder = Client::builder().connect_timeout(CONNECT_WAIT_MAX).read_timeout(READ_WAIT_MAX);
     if is_loopback(server) {
         // A proxy that the environment names cannot reach this machine's loopback.
@@ -25,6 +26,10 @@ pub(crate) fn client(server: &Url) -> Result<Client, Failure> {
     if server.scheme() == "http" {
         // Without TLS there is nothing to verify: do not demand root certificates, which a bare container lacks.
         builder = builder.tls_certs_only([]);
+    } else {
+        let tls = trust.client_config(&[b"http/1.1"]);
+        let tls = tls.map_err(|error| Failure::failed(format!("cannot set up TLS: {}", chain(&error))))?;
+        builder = builder.tls_backend_preconfigured(tls);
     }
     builder.build().map_err(|error| Failure::failed(format!("cannot set up HTTP: {}", chain(&error))))
 }
@@ -63,7 +68,9 @@ fn percent_encoded(text: &str) -> String {
 
 /// A request that got no answer.
 pub(crate) fn unanswered(server: &Url, error: &reqwest::Error) -> Failure {
-    if error.is_connect() {
+    if let Some(fault) = aups_net::tls::certificate_fault(error) {
+        Failure::failed(format!("{} cannot be trusted", server.as_str().trim_end_matches('/'))).help(fault)
+    } else if error.is_connect() {
         Failure::failed(format!("no server answers at {}", server.as_str().trim_end_matches('/')))
             .help("start one with `aups up`, or name another with --server URL")
     } else {

@@ -18,6 +18,19 @@ pub(super) struct RoleArgs {
     /// HTTP listener; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, hide_env = true, env = "AUPS_HTTP", value_name = "ADDR")]
     http: Option<SocketAddr>,
+    /// Speak TLS on loopback too; elsewhere that goes without saying
+    #[arg(long, hide_env = true, env = "AUPS_TLS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_name = "BOOL", hide_possible_values = true)]
+    tls: Option<bool>,
+    /// A name or address by which others reach this (repeatable), for its certificate
+    #[arg(long, hide_env = true, env = "AUPS_TLS_NAME", value_name = "NAME", value_delimiter = ',')]
+    tls_name: Vec<String>,
+    /// Your own certificate with its chain (PEM); read again when it changes [default: one of the realm's authority]
+    #[arg(long, hide_env = true, env = "AUPS_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, hide_env = true, env = "AUPS_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Allow plain HTTP and MQTT on addresses that others can reach
     #[arg(long, hide_env = true, env = "AUPS_INSECURE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "BOOL", hide_possible_values = true)]
@@ -48,6 +61,9 @@ pub(super) struct NosArgs {
     /// Publish to this broker, as in mqtt://user:password@127.0.0.1:1884; no embedded one starts
     #[arg(long, hide_env = true, env = "AUPS_BROKER", value_name = "URL")]
     broker: Option<String>,
+    /// The authorities that a broker at mqtts:// may be of (PEM) [default: the system's]
+    #[arg(long, hide_env = true, env = "AUPS_BROKER_CA", value_name = "FILE")]
+    broker_ca: Option<PathBuf>,
     /// What a 202 means: the data is on disk, or in memory [default: disk]
     #[arg(long, hide_env = true, env = "AUPS_DURABILITY", value_enum)]
     durability: Option<Durability>,
@@ -76,6 +92,12 @@ impl RoleArgs {
         let mut settings = ServerSettings::load(self.config.as_deref())?;
         settings.data_dir = server.data_dir.clone().unwrap_or(settings.data_dir);
         settings.http = self.http.unwrap_or(settings.http);
+        settings.tls = self.tls.unwrap_or(settings.tls);
+        if !self.tls_name.is_empty() {
+            settings.tls_name.clone_from(&self.tls_name);
+        }
+        settings.tls_cert = self.tls_cert.clone().or(settings.tls_cert);
+        settings.tls_key = self.tls_key.clone().or(settings.tls_key);
         settings.insecure = self.insecure.unwrap_or(settings.insecure);
         settings.kek = self.kek.unwrap_or(settings.kek);
         settings.kek_passphrase_file = self.kek_passphrase_file.clone().or(settings.kek_passphrase_file);
@@ -101,6 +123,7 @@ impl NosArgs {
     pub(super) fn lay_over(self, settings: &mut ServerSettings) {
         settings.mqtt = self.mqtt.unwrap_or(settings.mqtt);
         settings.broker = self.broker.or(settings.broker.take());
+        settings.broker_ca = self.broker_ca.or(settings.broker_ca.take());
         settings.durability = self.durability.unwrap_or(settings.durability);
         settings.registration = self.registration.or(settings.registration);
         settings.public_url = self.public_url.or(settings.public_url.take());

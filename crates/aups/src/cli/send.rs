@@ -72,10 +72,10 @@ impl AsRef<str> for Line {
 
 impl Send {
     pub(crate) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
-        let server = server.server.clone();
+        let (trust, server) = (server.trust()?, server.server.clone());
         let source = match &self.node {
-            Some(file) => Source::proving(server, Proof::read(file)?)?,
-            None => Source::new(server, None)?,
+            Some(file) => Source::proving(server, Proof::read(file)?, &trust)?,
+            None => Source::new(server, None, &trust)?,
         };
         let (input, bytes) = open(&self.file)?;
         let (queue, lines) = mpsc::channel(LINES_AHEAD_MAX);

@@ -85,7 +85,7 @@ impl Station {
         for Part { name, kind, role, .. } in READERS {
             let new = json!({ "sub": name, "attrs": { "roles": role.as_slice() } });
             let token = self.0.register_reader(kind, &new).await?;
-            let identity = enrol(self.0.url().as_str(), &token, Kem::XWing).await?;
+            let identity = enrol(self.0.url().as_str(), &token, Kem::XWing, None).await?;
             let reader = Reader::connect(identity, ReaderOptions::default()).await?;
             reader.subscribe(&[FILTER]).await?;
             readers.push(Subscribed { name, reader });

@@ -4,8 +4,10 @@ use super::{
     admin::Sessions,
     audit::KeyAudit,
     gate::{Credentials, RealmGate},
-    process::{Process, listen_failed},
+    process::Process,
+    serving::listen_failed,
     sink::{EmbeddedBroker, ForeignSessions},
+    tls::{Tls, reached_at},
 };
 use crate::settings::{Durability, Registration, ServerSettings};
 use anyhow::Context as _;
@@ -16,13 +18,14 @@ use aups_ktm::{
     KeysTopicsManager,
     custody::{self, Keyring},
 };
+use aups_net::tls::{Authorities, Trust};
 use aups_nos::{
     ConfigInForce, KeyRequests, Nos, NosParts, NosSettings, Sink, Transport, key_request_queue,
     publish::{BrokerUrl, RemoteBroker},
 };
 use aups_policy::{Pdp, Residuals};
 use aups_store::{IngestQueue, QueueLimits};
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 use tokio::sync::watch;
 
 /// What a NOS knows of its realm, wherever that is kept.
@@ -48,6 +51,7 @@ impl DataPath {
     pub(super) async fn start(
         process: &mut Process,
         settings: &ServerSettings,
+        tls: &Tls,
         id: NosId,
         keyring: &Keyring,
         realm: Realm,
@@ -57,7 +61,7 @@ impl DataPath {
         let signing_key = custody::nos_signing_key(store(), keyring, &id).await?;
         let source_master = custody::source_master(store(), keyring, &id).await?;
         let (key_requests_in, key_requests) = key_request_queue();
-        let mqtt = Mqtt::start(settings, &id, Arc::clone(&readers), decisions.clone(), key_requests_in).await?;
+        let mqtt = Mqtt::start(settings, tls, &id, Arc::clone(&readers), decisions.clone(), key_requests_in).await?;
         let nos = Nos::start(NosParts {
             id,
             realm_key: key,
@@ -104,6 +108,7 @@ pub(super) struct Mqtt {
 impl Mqtt {
     async fn start(
         settings: &ServerSettings,
+        tls: &Tls,
         nos: &NosId,
         readers: Arc<dyn Credentials>,
         decisions: watch::Receiver<Arc<Pdp>>,
@@ -113,23 +118,34 @@ impl Mqtt {
             let url: BrokerUrl = url.parse()?;
             // Shown without user and password: those are the NOS's own.
             let shown = url.to_string();
-            let address = shown.trim_start_matches("mqtt://").to_owned();
-            let sink = Arc::new(RemoteBroker::connect(url, nos, key_requests));
+            let address = url.address();
+            let sink = Arc::new(RemoteBroker::connect(url, &trust_in_broker(settings)?, nos, key_requests)?);
             let url = settings.public_mqtt_url.clone().unwrap_or(shown);
             return Ok(Self { sink, sessions: Arc::new(ForeignSessions), broker: None, address, url });
         }
         let gate = RealmGate { readers, decisions, key_requests };
         let data_dir = (settings.durability == Durability::Disk).then(|| settings.data_dir.join("broker"));
-        let broker_settings = BrokerSettings { listen: settings.mqtt, data_dir, ..BrokerSettings::default() };
+        let tls = tls.mqtt(settings)?;
+        let scheme = if tls.is_some() { "mqtts" } else { "mqtt" };
+        let broker_settings = BrokerSettings { listen: settings.mqtt, tls, data_dir, ..BrokerSettings::default() };
         let broker = Broker::start(broker_settings, Arc::new(gate))
             .await
             .with_context(|| listen_failed("mqtt", settings.mqtt))?;
         let broker = Arc::new(broker);
-        let url = settings.public_mqtt_url.clone().unwrap_or_else(|| format!("mqtt://{}", broker.local_addr()));
+        let by_address = || format!("{scheme}://{}", reached_at(settings, broker.local_addr()));
+        let url = settings.public_mqtt_url.clone().unwrap_or_else(by_address);
         let embedded = Arc::new(EmbeddedBroker(Arc::clone(&broker)));
         let address = broker.local_addr().to_string();
         Ok(Self { sink: Arc::clone(&embedded) as _, sessions: embedded, broker: Some(broker), address, url })
     }
+}
+
+/// Whom to take for another broker.
+fn trust_in_broker(settings: &ServerSettings) -> anyhow::Result<Trust> {
+    let Some(path) = &settings.broker_ca else { return Ok(Trust::System) };
+    let pem = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let authorities = Authorities::from_pem(&pem).with_context(|| format!("{} cannot be used", path.display()))?;
+    Ok(Trust::Only(authorities))
 }
 
 /// When policies change, ends the sessions that hold a subscription which they no longer accept.
@@ -153,7 +169,11 @@ fn nos_settings(settings: &ServerSettings) -> NosSettings {
             Durability::Disk => aups_nos::Durability::Disk,
             Durability::Memory => aups_nos::Durability::Memory,
         },
-        transport: if settings.http.ip().is_loopback() { Transport::Loopback } else { Transport::Clear },
+        transport: match settings.speaks_tls(settings.http) {
+            true => Transport::Tls,
+            false if settings.http.ip().is_loopback() => Transport::Loopback,
+            false => Transport::Clear,
+        },
         ..NosSettings::default()
     }
 }

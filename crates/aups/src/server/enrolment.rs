@@ -46,6 +46,8 @@ pub(crate) struct Reach {
     pub(crate) server_url: String,
     /// The broker.
     pub(crate) mqtt_url: String,
+    /// Whose certificates they find at both, in PEM; none: the system knows, or there is no TLS.
+    pub(crate) ca: Option<String>,
 }
 
 /// Answers `POST /v1/enrol` as DESIGN section 7 has it.
@@ -115,6 +117,7 @@ impl Enrolment {
             realm_key: self.realm.public(),
             server: reach.server_url,
             mqtt: MqttAccess { url: reach.mqtt_url, username: record.sub.to_string(), password },
+            ca: reach.ca,
         };
         let answer = enrolled.sign(self.realm.signing_key());
         Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/jose")], answer).into_response())

@@ -15,6 +15,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+use tokio::time::timeout;
 
 /// A request that is not served: answered as problem+json.
 #[derive(Debug)]
@@ -46,9 +47,17 @@ impl IntoResponse for Refused {
     }
 }
 
+/// Longest time that a body may take.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// Reads a body of at most so many bytes; a longer one is not buffered.
 pub(crate) async fn read_body(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
-    match Limited::new(request.into_body(), bytes_max).collect().await {
+    let read = timeout(BODY_TIME_MAX, Limited::new(request.into_body(), bytes_max).collect());
+    let Ok(read) = read.await else {
+        let detail = format!("the body was not complete within {} s; send it again", BODY_TIME_MAX.as_secs());
+        return Err(Refused::from(Problem::new(408, "too-slow", "Body too slow", detail)));
+    };
+    match read {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Refused::from(Problem::new(
             413,
@@ -64,6 +73,9 @@ pub(crate) async fn read_body(request: Request, bytes_max: usize) -> Result<Byte
         ))),
     }
 }
+
+/// How long whoever asks for what is not there yet is told to wait.
+pub(crate) const UNAVAILABLE_FOR: Duration = Duration::from_secs(5);
 
 /// What `/readyz` asks.
 pub(crate) type Ready = Arc<dyn Fn() -> bool + Send + Sync>;

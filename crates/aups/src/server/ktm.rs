@@ -5,9 +5,11 @@ use super::{
     http,
     nodes::{Host, Nodes},
     open_keyring,
-    process::{Process, Serving, listen, listen_failed},
+    process::Process,
     replica::FOLLOWED,
+    serving::{Serving, listen, listen_failed},
     sink::ForeignSessions,
+    tls::{Authority, Tls},
 };
 use crate::settings::ServerSettings;
 use anyhow::Context as _;
@@ -33,19 +35,22 @@ pub(crate) struct KtmServer {
 
 /// Starts the realm's own process; when this returns, administrators and NOSs are served.
 pub(crate) async fn start_ktm(settings: ServerSettings) -> anyhow::Result<KtmServer> {
-    settings.check_listener("http", settings.http)?;
+    settings.check_tls()?;
     let mut process = Process::open(&settings.data_dir).await?;
     let keyring = open_keyring(&settings, &*process.store).await?;
     let administration = Administration::open(&mut process, keyring.clone(), settings.initial_config()).await?;
     let ca = Ca::open(Arc::clone(&process.store), &keyring, Arc::clone(&process.clock)).await?;
     let usage = Arc::new(Usage::open(Arc::clone(&process.store)).await?);
-    let listener = listen("http", settings.http).await?;
+    let ca = Arc::new(ca);
+    let authority = Authority::here(Arc::clone(&ca), administration.realm.signing_key());
+    let tls = Tls::open(&mut process, &settings, &[settings.http], authority).await?;
+    let listener = listen(settings.http, tls.http(&settings)?).await?;
     // The sessions are those of the NOSs' brokers, which end them when they hear of a change.
     let enrolment = administration.enrolment(&process, Arc::new(ForeignSessions));
     let link = LinkServer::start(LinkParts {
         listener: LinkServer::bind(settings.link).await.with_context(|| listen_failed("link", settings.link))?,
         ktm: Arc::clone(&administration.ktm),
-        ca: Arc::new(ca),
+        ca,
         store: Arc::clone(&process.store),
         host: Arc::new(Host { enrolment: Arc::clone(&enrolment), usage: Arc::clone(&usage) }),
         clock: Arc::clone(&process.clock),
@@ -64,8 +69,9 @@ pub(crate) async fn start_ktm(settings: ServerSettings) -> anyhow::Result<KtmSer
     };
     let routes = administration
         .routes(&process, enrolment, surroundings)
+        .merge(tls.routes())
         .merge(http::elsewhere(&OF_NOSS, "the NOSs of this realm: give the address of one with --server"));
-    let serving = Serving::start(listener, http::finish(routes, Arc::new(|| true)))?;
+    let serving = Serving::start(listener, http::finish(routes, Arc::new(|| true)));
     let nobody_reads = administration.nobody_reads();
     Ok(KtmServer { process, serving, link, nobody_reads })
 }

@@ -54,9 +54,9 @@ impl fmt::Debug for Host {
 
 impl LinkHost for Host {
     fn enrol<'a>(&'a self, nos: &'a NosId, enrolment: link::Enrolment) -> BoxFuture<'a, Enrolled> {
-        let link::Enrolment { request, from, server_url, mqtt_url } = enrolment;
+        let link::Enrolment { request, from, server_url, mqtt_url, ca } = enrolment;
         tracing::debug!(%nos, "a NOS passes on an enrolment");
-        let answer = Arc::clone(&self.enrolment).answer(request, from, Reach { server_url, mqtt_url });
+        let answer = Arc::clone(&self.enrolment).answer(request, from, Reach { server_url, mqtt_url, ca });
         async move { enrolled(answer.await.unwrap_or_else(IntoResponse::into_response)).await }.boxed()
     }
 

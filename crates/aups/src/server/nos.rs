@@ -9,9 +9,11 @@ use super::{
     data_path::{DataPath, Realm},
     enrolment::{ENROL_BODY_BYTES_MAX, Reach},
     http::{self, Refused, read_body},
-    open_keyring,
-    process::{Process, Serving, listen},
+    http_url, open_keyring,
+    process::Process,
     replica::Replica,
+    serving::{Serving, listen},
+    tls::{Authority, Tls},
 };
 use crate::settings::ServerSettings;
 use anyhow::Context as _;
@@ -68,13 +70,10 @@ const OF_THE_KTM: [&str; 16] = [
 
 /// Starts a NOS alone; when this returns, everything listens. Whether it seals and gives keys, its KTM decides.
 pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<AdmissionToken>) -> anyhow::Result<Server> {
-    settings.check_listeners()?;
+    settings.check_tls()?;
     let url = settings.ktm.clone().context("say where the KTM is: --ktm https://HOST:PORT")?;
     let mut process = Process::open(&settings.data_dir).await?;
     let keyring = open_keyring(&settings, &*process.store).await?;
-    let listener = listen("http", settings.http).await?;
-    let server_url = settings.public_url.clone().unwrap_or(format!("http://{}", listener.local_addr()?));
-
     let config = FollowedConfig::open(Arc::clone(&process.store), settings.initial_config()).await?;
     let config = Arc::new(config);
     let (dir, clock) = (process.dir.join("link"), Arc::clone(&process.clock));
@@ -86,6 +85,9 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
     let replica = replica.into_inner().context("the link has no realm")?;
     let id = remote.name();
     tracing::info!(nos = %id, url, "a NOS of the KTM there");
+    let tls = Tls::open(&mut process, &settings, &settings.listeners(), Authority::AtKtm(Arc::clone(&remote))).await?;
+    let listener = listen(settings.http, tls.http(&settings)?).await?;
+    let server_url = http_url(&settings, &listener);
     let certificate = watch::Sender::new(None);
     let audit_key = custody::nos_signing_key(Arc::clone(&process.store), &keyring, &id).await?;
     process.audit.sign_with(Signer::nos(remote.realm_key(), audit_key, certificate.subscribe()));
@@ -99,21 +101,22 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
         clock: remote.clock(),
         config: config.in_force(),
     };
-    let data_path = DataPath::start(&mut process, &settings, id, &keyring, realm).await?;
+    let data_path = DataPath::start(&mut process, &settings, &tls, id, &keyring, realm).await?;
     let DataPath { nos, mqtt } = &data_path;
     process.keep_up(end_sessions(replica, Arc::clone(&mqtt.sessions)));
     process.keep_up(report_uses(Arc::clone(&remote), nos.usage()));
 
     let sources = SourcesAdmin { sources: nos.sources(), clock: Arc::clone(&process.clock) };
-    let reach = Reach { server_url, mqtt_url: mqtt.url.clone() };
+    let reach = Reach { server_url, mqtt_url: mqtt.url.clone(), ca: tls.readers_trust() };
     let routes = nos
         .router()
         .merge(admin::nos_router(process.access(None, None), sources))
+        .merge(tls.routes())
         .route("/v1/enrol", post(pass_on_enrolment).with_state((Arc::clone(&remote), reach)))
         .merge(http::elsewhere(&OF_THE_KTM, "the KTM of this realm: give its address with --server"));
     let (sink, lease) = (Arc::clone(&mqtt.sink), remote.lease());
     let ready = move || sink.connected() && *lease.borrow() != Lease::Ended;
-    let serving = Serving::start(listener, http::finish(routes, Arc::new(ready)))?;
+    let serving = Serving::start(listener, http::finish(routes, Arc::new(ready)));
     Ok(Server { process, serving, data_path, nobody_reads: false })
 }
 
@@ -168,8 +171,8 @@ async fn pass_on_enrolment(
     request: Request,
 ) -> Result<Response, Refused> {
     let request = read_body(request, ENROL_BODY_BYTES_MAX).await?;
-    let Reach { server_url, mqtt_url } = reach;
-    let enrolment = Enrolment { request, from: peer.ip(), server_url, mqtt_url };
+    let Reach { server_url, mqtt_url, ca } = reach;
+    let enrolment = Enrolment { request, from: peer.ip(), server_url, mqtt_url, ca };
     let answer = remote.enrol(enrolment).await.map_err(|error| {
         tracing::warn!(%error, "an enrolment could not be passed on");
         let detail = "the KTM of this NOS does not answer; try again in a moment";

@@ -1,4 +1,4 @@
-//! What every role's process has: a data directory with a store, an audit trail, admin tokens, and one HTTP listener.
+//! What every role's process has: a data directory with a store, an audit trail, and admin tokens.
 
 use super::{
     admin::{
@@ -14,19 +14,14 @@ use anyhow::Context as _;
 use aups_client::SystemClock;
 use aups_core::Clock;
 use aups_store::{Embedded, Store};
-use axum::Router;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     fs, io,
-    net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
-
-/// How long requests that are under way may keep the server from stopping.
-const HTTP_STOP_MAX: Duration = Duration::from_secs(5);
+use tokio::task::JoinHandle;
 
 /// The state of a process, and its upkeep.
 #[derive(Debug)]
@@ -43,6 +38,7 @@ impl Process {
     /// Opens the data directory, or makes it. The trail says that the program started before anything is served.
     pub(super) async fn open(dir: &Path) -> anyhow::Result<Self> {
         let metrics = tokio::spawn(http::keep_metrics());
+        allow_connections();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         make_private_dir(dir).with_context(|| format!("cannot make the data directory {}", dir.display()))?;
         let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.join("store")).await?);
@@ -92,49 +88,11 @@ impl Process {
     }
 }
 
-/// An HTTP listener at work.
-#[derive(Debug)]
-pub(super) struct Serving {
-    pub(super) address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<io::Result<()>>,
-}
-
-impl Serving {
-    pub(super) fn start(listener: TcpListener, routes: Router) -> anyhow::Result<Self> {
-        let address = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-        let task = tokio::spawn(async move {
-            axum::serve(listener, service)
-                .with_graceful_shutdown(async {
-                    // A dropped sender stops the listener as well.
-                    let _ = stopped.await;
-                })
-                .await
-        });
-        Ok(Self { address, stop, task })
-    }
-
-    /// Takes no more requests; those that are under way have a while to end.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
-        let Self { stop, mut task, .. } = self;
-        let _ = stop.send(());
-        match timeout(HTTP_STOP_MAX, &mut task).await {
-            Ok(ended) => ended.context("the HTTP listener broke down")??,
-            Err(_) => task.abort(),
-        }
-        Ok(())
-    }
-}
-
-/// Listens. `name` is that of the setting.
-pub(super) async fn listen(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| listen_failed(name, address))
-}
-
-pub(super) fn listen_failed(name: &str, address: SocketAddr) -> String {
-    format!("cannot listen on {address} for {name}; choose another address with --{name} (port 0 picks a free one)")
+/// Every connection is an open file: as many as this process may ask for.
+fn allow_connections() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // It stays as it is where that is not allowed; then connections are refused sooner, which is logged.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn make_private_dir(dir: &Path) -> io::Result<()> {

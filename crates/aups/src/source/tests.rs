@@ -34,7 +34,7 @@ async fn source(answers: impl IntoIterator<Item = (u16, Problem)>) -> (Source, N
     let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let app = Router::new().route("/data", post(data)).with_state(nos.clone());
     tokio::spawn(async { axum::serve(listener, app).await });
-    (Source::new(server, Some("secret".into())).unwrap(), nos)
+    (Source::new(server, Some("secret".into()), &Trust::System).unwrap(), nos)
 }
 
 fn busy(accepted: u64) -> (u16, Problem) {

@@ -23,3 +23,4 @@ mod revocation;
 mod secrets;
 mod sources;
 mod southbound;
+mod tls;

@@ -133,7 +133,17 @@ impl Aups {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.http)
+        let scheme = if self.speaks_tls() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.http)
+    }
+
+    fn speaks_tls(&self) -> bool {
+        self.extra.iter().any(|argument| argument.starts_with("--tls"))
+    }
+
+    /// The realm's authority, which vouches for its listeners.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.data_dir().join("ca.pem")
     }
 
     pub(crate) fn admin_token(&self) -> String {
@@ -147,16 +157,15 @@ impl Aups {
 
     /// The same with variables in the environment.
     pub(crate) fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_aups"))
-            .args(args)
-            .envs(environment.iter().copied())
-            .args(["--server", &self.url("")])
-            .arg("--data-dir")
-            .arg(self.data_dir())
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        self.aups(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// A subcommand against this server, not yet started.
+    pub(crate) fn aups(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aups"));
+        command.args(args).args(["--server", &self.url("")]).arg("--data-dir").arg(self.data_dir());
+        command.current_dir(self.dir.path());
+        command
     }
 
     /// Runs a subcommand that must succeed, and gives what it printed.
@@ -203,7 +212,7 @@ impl Aups {
 
     /// One HTTP request over a connection of its own.
     pub(crate) fn request(&self, method: &str, path: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
-        curl(&self.url(path), method, body, headers)
+        curl(&self.url(path), self.speaks_tls().then(|| self.ca()).as_deref(), method, body, headers)
     }
 
     /// A request with the administrator's token.
@@ -297,7 +306,7 @@ impl Answer {
     }
 }
 
-fn curl(url: &str, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+fn curl(url: &str, ca: Option<&Path>, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
     let mut command = Command::new("curl");
     command.args([
         "-sS",
@@ -309,6 +318,9 @@ fn curl(url: &str, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answe
         "-w",
         "\n%{http_code}\t%{content_type}\t%header{etag}",
     ]);
+    if let Some(ca) = ca {
+        command.arg("--cacert").arg(ca);
+    }
     // No header unless a test says so: curl would claim a form.
     command.args(["-H", "Content-Type:", "-H", "Expect:"]);
     for (name, value) in headers {
@@ -424,21 +436,26 @@ pub(crate) struct Mosquitto {
 
 impl Mosquitto {
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With further lines of its configuration.
+    pub(crate) fn start_with(config: &str) -> Self {
         // Mosquitto cannot tell which port 0 became: take one that is free now.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let dir = tempfile::tempdir().unwrap();
+        let location = dir.path().display();
+        let config = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {location}/\nuser root\n\
+             max_queued_messages 0\n{config}"
+        );
+        fs::write(dir.path().join("mosquitto.conf"), config).unwrap();
         let child = Self::spawn(dir.path(), port);
         Self { child, port, dir }
     }
 
     fn spawn(dir: &Path, port: u16) -> Child {
         let config = dir.join("mosquitto.conf");
-        let location = dir.display();
-        fs::write(
-            &config,
-            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {location}/\nuser root\nmax_queued_messages 0\n"),
-        )
-        .unwrap();
         let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
         let child =
             Command::new(program).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -248,6 +248,7 @@ async fn what_only_the_ktm_can_do_is_done_by_its_process() {
         from: [127, 0, 0, 1].into(),
         server_url: "http://nos-1".into(),
         mqtt_url: "mqtt://broker".into(),
+        ca: Some("PEM".into()),
     };
     let enrolled = nos.ktm.enrol(enrolment.clone()).await.unwrap();
     assert_eq!((enrolled.status, &*enrolled.content_type, &*enrolled.body), (201, "application/jose", &b"jws"[..]));

@@ -17,7 +17,8 @@ fn a_broker_url_names_host_port_and_who_we_are() {
 
 #[test]
 fn what_is_no_broker_url_is_refused_without_repeating_it() {
-    assert_eq!("mqtts://h".parse::<BrokerUrl>().unwrap_err(), BrokerUrlError::Tls);
+    let secured: BrokerUrl = "mqtts://h".parse().unwrap();
+    assert_eq!((secured.address(), secured.to_string()), ("h:8883".into(), "mqtts://h:8883".into()));
     for bad in
         ["", "h", "mqtt://", "mqtt://h:x", "mqtt://h/path", "mqtt://h?x=1", "http://h", "mqtt://u%zz@h", "mqtt://u%f@h"]
     {
@@ -141,7 +142,7 @@ fn batch(names: &[&str]) -> Vec<Outgoing> {
 }
 
 fn remote(url: BrokerUrl) -> RemoteBroker {
-    RemoteBroker::connect(url, &"nos-1".parse().unwrap(), crate::key_request_queue().0)
+    RemoteBroker::connect(url, &Trust::System, &"nos-1".parse().unwrap(), crate::key_request_queue().0).unwrap()
 }
 
 #[tokio::test]
@@ -227,7 +228,7 @@ async fn key_requests_come_by_a_shared_subscription_or_where_there_is_none_by_a_
     ] {
         let (mut broker, url) = FakeBroker::new(manners).await;
         let (requests, mut waiting) = crate::key_request_queue();
-        let remote = RemoteBroker::connect(url, &"nos-1".parse().unwrap(), requests);
+        let remote = RemoteBroker::connect(url, &Trust::System, &"nos-1".parse().unwrap(), requests).unwrap();
         let answer = async {
             // What the broker retained is no request of now.
             assert_eq!(waiting.next().await, ("alice".parse().unwrap(), Bytes::from("new")));

@@ -31,7 +31,7 @@ impl Keeper {
     pub(super) async fn start(stage: &Stage) -> Result<Self, Failure> {
         let new = json!({ "sub": "keeper", "attrs": { "roles": [KEEPER] } });
         let token = stage.instance.register_reader("apps", &new).await?;
-        let identity = enrol(stage.instance.url().as_str(), &token, Kem::XWing).await?;
+        let identity = enrol(stage.instance.url().as_str(), &token, Kem::XWing, None).await?;
         let reader = Reader::connect(identity, ReaderOptions::default()).await?;
         reader.subscribe(&[&stage.filter()]).await?;
         let progress = Arc::default();

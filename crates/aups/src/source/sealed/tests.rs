@@ -2,6 +2,7 @@ use super::*;
 use crate::source::Proof;
 use aups_core::{NodeId, Session, Suite};
 use aups_envelope::{KeyT, SealedMessage, SourceOpener};
+use aups_net::tls::Trust;
 use axum::{
     Router,
     body::Bytes,
@@ -51,7 +52,9 @@ async fn source(answers: impl IntoIterator<Item = Problem>) -> (tempfile::TempDi
     let (id, key) = (b64::encode(&[1; 24]), b64::encode(&KEY));
     let told = format!(r#"{{"NodeId":"s1","credentialId":"{id}","credential":"c","suite":5,"key":"{key}"}}"#);
     std::fs::write(&file, told).unwrap();
-    let Ok(source) = Proof::read(&file).and_then(|proof| Source::proving(server, proof)) else { panic!() };
+    let Ok(source) = Proof::read(&file).and_then(|proof| Source::proving(server, proof, &Trust::System)) else {
+        panic!()
+    };
     (dir, source, nos)
 }
 
