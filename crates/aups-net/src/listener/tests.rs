@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use super::*;
 use crate::tls::{Trust, tests::Authority};
 use rustls::pki_types::ServerName;
