@@ -191,14 +191,12 @@ impl Tls {
 }
 
 fn told(text: Option<String>, media_type: &'static str) -> Response {
-    match text {
-        Some(text) => ([(CONTENT_TYPE, media_type)], text).into_response(),
-        None => {
-            let detail = "this NOS has not heard of its realm's authority: start it again when its KTM runs";
-            let problem = Problem::new(503, "unavailable", "Not available now", detail);
-            Refused::later(problem, http::UNAVAILABLE_FOR).into_response()
-        }
+    if let Some(text) = text {
+        return ([(CONTENT_TYPE, media_type)], text).into_response();
     }
+    let detail = "this NOS has not heard of its realm's authority: start it again when its KTM runs";
+    let problem = Problem::new(503, "unavailable", "Not available now", detail);
+    Refused::later(problem, http::UNAVAILABLE_FOR).into_response()
 }
 
 /// Under which names and addresses the listeners are reached.
@@ -323,10 +321,9 @@ fn changed(chain: &Path, key: &Path) -> [Option<SystemTime>; 2] {
 type ChainAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn read_files(chain: &Path, key: &Path) -> anyhow::Result<ChainAndKey> {
-    let read = |path: &Path| read_bounded(path);
     let certificates =
-        tls::chain_from_pem(&read(chain)?).with_context(|| format!("{} cannot be used", chain.display()))?;
-    let key_pem = aups_envelope::SecretBytes::from_vec(read(key)?);
+        tls::chain_from_pem(&read_bounded(chain)?).with_context(|| format!("{} cannot be used", chain.display()))?;
+    let key_pem = aups_envelope::SecretBytes::from_vec(read_bounded(key)?);
     let private_key =
         tls::key_from_pem(key_pem.expose()).with_context(|| format!("{} cannot be used", key.display()))?;
     Ok((certificates, private_key))
