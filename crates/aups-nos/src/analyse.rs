@@ -132,7 +132,7 @@ fn override_scores(
     if scoring.overrides.is_empty() {
         return outcomes;
     }
-    let mut scope = Scope::of(subject, inputs);
+    let mut scope = Scope::of(subject, inputs, &scoring.overrides);
     let mut settled = Vec::new();
     for (number, rule) in scoring.overrides.iter().enumerate() {
         if settled.contains(&rule.score) {

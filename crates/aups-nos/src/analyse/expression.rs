@@ -5,10 +5,10 @@
 //! reading are single numbers, texts and truth values, few and short. So it costs about as much as it is long.
 
 use super::{
-    Inputs, Subject,
+    Inputs, Observed, Subject,
     rules::{Check, OverrideRule},
 };
-use aups_core::{Reading, Score, ScoreName};
+use aups_core::{Reading, Score, ScoreName, Source};
 use cel::{
     Context, Env, Program, Value,
     common::ast::{Expr, IdedExpr},
@@ -113,6 +113,8 @@ pub(super) struct Override {
     pub(super) score: ScoreName,
     when: Option<Program>,
     value: Program,
+    /// The variables that it names: no others are made ready.
+    variables: Vec<&'static str>,
 }
 
 impl Override {
@@ -128,7 +130,12 @@ impl Override {
             };
             let when = when.as_ref().map(|when| part("when", when));
             let value = part("value", value);
-            Some(Self { score: *score, when: when.map_or(Some(None), |when| when.map(Some))?, value: value? })
+            let (when, value) = (when.map_or(Some(None), |when| when.map(Some))?, value?);
+            let names = |variable: &&str| {
+                when.iter().chain([&value]).any(|program| program.references().has_variable(variable))
+            };
+            let variables = VARIABLES.into_iter().filter(names).collect();
+            Some(Self { score: *score, when, value, variables })
         });
         compiled.collect()
     }
@@ -196,35 +203,31 @@ fn bounded(expression: &IdedExpr, depth_left: usize) -> Result<(), ExpressionErr
 pub(super) struct Scope(Context<'static, 'static>);
 
 impl Scope {
-    /// A few microseconds: only for items that an expression is about.
-    pub(super) fn of(subject: &Subject<'_>, inputs: &Inputs) -> Self {
+    /// What the variables are that the expressions name. Some microseconds.
+    pub(super) fn of(subject: &Subject<'_>, inputs: &Inputs, overrides: &[Override]) -> Self {
         let mut scope = Context::with_env(Arc::clone(&LANGUAGE));
-        scope.add_variable_from_value("data", data(subject.reading));
-        let source = subject.source;
-        let source: [(&str, Value); 4] = [
-            ("nodeId", text(&source.node_id)),
-            ("nodeType", text(&source.node_type)),
-            ("communicationMode", text(&source.communication_mode)),
-            ("registered", source.registered.into()),
-        ];
-        scope.add_variable_from_value("source", HashMap::from(source));
-        let sealed = inputs.arrival.sealed.map(|suite| suite.to_string()).unwrap_or_default();
-        let arrival: [(&str, Value); 2] =
-            [("transport", inputs.arrival.transport.as_str().into()), ("sealed", sealed.into())];
-        scope.add_variable_from_value("arrival", HashMap::from(arrival));
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "milliseconds since 1970 are exact in a double until the year 287396"
-        )]
-        scope.add_variable_from_value("receivedAt", Value::Float(inputs.arrival.received_at.0 as f64));
-        let observed = inputs.observed;
-        let mut history = HashMap::from([("count", Value::Float(observed.count.into()))]);
-        if observed.count > 0 {
-            history.extend([("median", Value::Float(observed.median)), ("mad", Value::Float(observed.mad))]);
+        for variable in VARIABLES {
+            if overrides.iter().any(|rule| rule.variables.contains(&variable)) {
+                scope.add_variable_from_value(variable, Self::variable(variable, subject, inputs));
+            }
         }
-        history.extend(observed.noise.map(|noise| ("noise", Value::Float(noise))));
-        scope.add_variable_from_value("history", history);
         Self(scope)
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds since 1970 are exact in a double until the year 287396"
+    )]
+    fn variable(name: &str, subject: &Subject<'_>, inputs: &Inputs) -> Value {
+        match name {
+            "data" => data(subject.reading).into(),
+            "source" => source(subject.source).into(),
+            "arrival" => arrival(inputs).into(),
+            "receivedAt" => Value::Float(inputs.arrival.received_at.0 as f64),
+            "history" => history(&inputs.observed).into(),
+            // `default` differs from score to score: it is set when its turn comes.
+            _ => Value::Null,
+        }
     }
 
     /// What an override makes of a score; `None`: it does not apply.
@@ -257,6 +260,29 @@ impl Scope {
 /// A result, for the one who wrote the expression.
 fn shown(value: &Value) -> String {
     format!("{value:?}").chars().take(100).collect()
+}
+
+fn source(source: &Source) -> HashMap<&'static str, Value> {
+    HashMap::from([
+        ("nodeId", text(&source.node_id)),
+        ("nodeType", text(&source.node_type)),
+        ("communicationMode", text(&source.communication_mode)),
+        ("registered", source.registered.into()),
+    ])
+}
+
+fn arrival(inputs: &Inputs) -> HashMap<&'static str, Value> {
+    let sealed = inputs.arrival.sealed.map(|suite| suite.to_string()).unwrap_or_default();
+    HashMap::from([("transport", inputs.arrival.transport.as_str().into()), ("sealed", sealed.into())])
+}
+
+fn history(observed: &Observed) -> HashMap<&'static str, Value> {
+    let mut history = HashMap::from([("count", Value::Float(observed.count.into()))]);
+    if observed.count > 0 {
+        history.extend([("median", Value::Float(observed.median)), ("mad", Value::Float(observed.mad))]);
+    }
+    history.extend(observed.noise.map(|noise| ("noise", Value::Float(noise))));
+    history
 }
 
 /// The members of a reading that are single values.
