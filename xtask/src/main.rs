@@ -3,6 +3,7 @@
 mod bench;
 mod command;
 mod deny;
+mod figures;
 mod fuzz;
 mod layers;
 mod links;
@@ -25,6 +26,7 @@ commands:
   layers            only the rules on what a crate may depend on (ARCHITECTURE.md)
   vectors           writes testvectors/ again from the code
   vectors --check   fails if that changes anything
+  figures           writes the figures in docs/guide/scores.md again from the code
   fuzz [TARGET…]    feeds what reads foreign bytes with libFuzzer, each target for --seconds N (60); all, if none is named
   seals [OPTION…]   ten million messages by NOSs that are killed and whose clocks jump: no key and nonce may come twice
                     (--count N, --nos N, --seed N)
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["layers"] => layers::run().and_then(|()| deny::run()),
         ["vectors"] => vectors::write(),
         ["vectors", "--check"] => vectors::check(),
+        ["figures"] => figures::write(),
         ["fuzz", options @ ..] if !options.contains(&"--help") => fuzz::run(options),
         ["seals", options @ ..] if !options.contains(&"--help") => seals::run(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),

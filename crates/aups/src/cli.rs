@@ -15,6 +15,7 @@ mod policy;
 mod reader;
 mod role;
 mod schema;
+mod score;
 mod send;
 mod source;
 mod sub;
@@ -74,6 +75,7 @@ enum Command {
     Source(source::Source),
     Policy(policy::Policy),
     Schema(schema::Schema),
+    Score(score::Score),
     Config(config::Config),
     Key(key::Key),
     Token(token::Token),
@@ -112,6 +114,7 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
             Command::Source(source) => source.run(&server).await,
             Command::Policy(policy) => policy.run(&server).await,
             Command::Schema(schema) => schema.run(&server).await,
+            Command::Score(score) => score.run(&server).await,
             Command::Config(config) => config.run(&server).await,
             Command::Key(key) => key.run(&server).await,
             Command::Token(token) => token.run(&server).await,

@@ -146,4 +146,6 @@ fn json(cell: String) -> Option<Box<RawValue>> {
 }
 
 #[cfg(test)]
+mod scores;
+#[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ mod policies;
 mod readers;
 mod schema;
 mod scopes;
+mod scores;
 mod sources;
 mod tokens;
 mod versions;
@@ -121,13 +122,18 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(backup::router())
         .merge(scopes::router())
         .with_state(admin);
-    let here = sources.map(sources::router).into_iter().chain([nodes::router(nodes)]);
+    let here = sources.map(of_nos).into_iter().chain([nodes::router(nodes)]);
     guarded(here.fold(realm, Router::merge), access)
 }
 
 /// What the administrator of a NOS that runs apart may ask of it: the realm's own process has the rest.
 pub(crate) fn nos_router(access: Access, sources: SourcesAdmin) -> Router {
-    guarded(sources::router(sources), access)
+    guarded(of_nos(sources), access)
+}
+
+/// What each NOS answers for itself.
+fn of_nos(sources: SourcesAdmin) -> Router {
+    scores::router(Arc::clone(&sources.recent)).merge(sources::router(sources))
 }
 
 /// Puts every route behind a token and into the trail, those of the tokens and of the trail with them.

@@ -21,8 +21,16 @@ use aups_nos::Usage;
 use std::{net::SocketAddr, sync::Arc};
 
 /// What NOSs answer, each for itself.
-const OF_NOSS: [&str; 7] =
-    ["/registration", "/data", "/v1/enrol", "/v1/keys", "/v1/topics", "/v1/sources", "/v1/sources/{*rest}"];
+const OF_NOSS: [&str; 8] = [
+    "/registration",
+    "/data",
+    "/v1/enrol",
+    "/v1/keys",
+    "/v1/topics",
+    "/v1/sources",
+    "/v1/sources/{*rest}",
+    "/v1/scores/{id}",
+];
 
 /// A running KTM.
 #[derive(Debug)]

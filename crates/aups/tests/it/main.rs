@@ -20,6 +20,7 @@ mod program;
 mod readers;
 mod retroactive;
 mod revocation;
+mod scores;
 mod secrets;
 mod sources;
 mod southbound;

@@ -3,6 +3,7 @@
 use super::{name, read_json};
 use crate::server::{audit::Note, http::Refused};
 use aups_core::{Clock, NodeId, Problem};
+use aups_nos::analyse::recent::Recent;
 use aups_nos::sources::{INVITE_LIFE, SourceRecord, Sources, SourcesError};
 use axum::{
     Extension, Json, Router,
@@ -18,9 +19,10 @@ use std::{
     sync::Arc,
 };
 
-/// The sources of a NOS, to be administered.
+/// What a NOS has of its own to be administered: its sources, and the last items that they sent.
 #[derive(Clone)]
 pub(crate) struct SourcesAdmin {
+    pub(crate) recent: Arc<Recent>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) clock: Arc<dyn Clock>,
 }
