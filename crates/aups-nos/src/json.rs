@@ -340,4 +340,4 @@ fn place_of(bytes: &[u8], offset: usize) -> Place {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

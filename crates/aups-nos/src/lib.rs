@@ -93,4 +93,5 @@ pub use quarantine::Quarantine;
 pub use rate::{Allowance, Buckets, Rate, sender_network};
 pub use settings::{BacklogLimits, Durability, KeyServiceLimits, NosSettings, Registration, Transport};
 pub use sources::Sources;
+pub use southbound::body::check_content_coding;
 pub use usage::{UNREGISTERED_USES_MAX, USES_MAX, Usage, UsageError};

@@ -18,9 +18,7 @@ use crate::{
     seal::Sealer,
     settings::NosSettings,
     sources::{Sources, SourcesError},
-    southbound::{
-        Idempotency, LateAnswers, Meters, Southbound, clear_marks, post_data, post_registration, restore_marks,
-    },
+    southbound::{Idempotency, Meters, Southbound, clear_marks, post_data, post_registration, restore_marks},
     usage::{Usage, UsageError},
 };
 use aups_core::{Clock, NosId};
@@ -197,8 +195,7 @@ impl Nos {
         });
         let key_service = Arc::new(key_service);
         let key_answers = tokio::spawn(answer_requests(Arc::clone(&key_service), key_requests, sink));
-        let quarantine = Arc::new(Quarantine::new(config.clone(), Arc::clone(&clock)));
-        let releases = tokio::spawn(Arc::clone(&quarantine).keep());
+        let (quarantine, releases) = Quarantine::start(config.clone(), Arc::clone(&clock));
         let idempotency = Arc::new(Idempotency::new(Arc::clone(&clock)));
         restore_marks(&backlog, &sources, &idempotency).await?;
         let southbound = Southbound {
@@ -207,7 +204,6 @@ impl Nos {
             backlog: Arc::clone(&backlog),
             meters: Meters::default(),
             quarantine,
-            late_answers: LateAnswers::default(),
             idempotency,
         };
         let southbound = Arc::new(southbound);

@@ -53,6 +53,12 @@ impl From<Problem> for Refusal {
     }
 }
 
+impl From<Box<Problem>> for Refusal {
+    fn from(problem: Box<Problem>) -> Self {
+        Self { problem, retry_after: None }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = problem_response(*self.problem);
@@ -83,6 +89,9 @@ fn code(problem: &Problem) -> &str {
     problem.kind.strip_prefix(aups_core::problem::TYPE_PREFIX).unwrap_or(&problem.kind)
 }
 
+/// The code of a body that is compressed: the answer says what is taken (RFC 9110 section 15.5.16).
+pub(crate) const CONTENT_CODING: &str = "content-coding";
+
 /// A problem as an HTTP response. 401 carries the challenge that RFC 9110 section 11.6.1 demands.
 ///
 /// Counts `aups_requests_refused_total{code}`.
@@ -95,6 +104,9 @@ pub fn problem_response(problem: Problem) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if code(&problem) == CONTENT_CODING {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     if problem.status == StatusCode::UNAUTHORIZED.as_u16() {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

@@ -26,7 +26,8 @@ use std::{
 };
 use thiserror::Error;
 use tokio::{
-    sync::broadcast,
+    sync::{Semaphore, SemaphorePermit, broadcast},
+    task::JoinHandle,
     time::{self, Instant},
 };
 
@@ -37,6 +38,8 @@ const SENDERS_MAX: usize = 65_536;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Most changes that wait for somebody who follows them.
 const CHANGES_MAX: usize = 1_024;
+/// Most answers that are held back at a time; more are given at once.
+pub(crate) const LATE_ANSWERS_MAX: usize = 1_024;
 /// Points below which nothing is left to forgive.
 const FORGIVEN_BELOW: f64 = 0.5;
 /// Longest quarantine, in seconds.
@@ -290,6 +293,8 @@ pub struct Quarantine {
     known: AtomicUsize,
     records: Mutex<Records>,
     changes: broadcast::Sender<QuarantineChange>,
+    /// Room for answers that are held back.
+    late_answers: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -389,9 +394,22 @@ impl Records {
 }
 
 impl Quarantine {
-    pub(crate) fn new(config: ConfigInForce, clock: Arc<dyn Clock>) -> Self {
+    fn new(config: ConfigInForce, clock: Arc<dyn Clock>) -> Self {
         let (changes, _) = broadcast::channel(CHANGES_MAX);
-        Self { config, clock, known: AtomicUsize::new(0), records: Mutex::default(), changes }
+        let late_answers = Semaphore::new(LATE_ANSWERS_MAX);
+        Self { config, clock, known: AtomicUsize::new(0), records: Mutex::default(), changes, late_answers }
+    }
+
+    /// Nobody is kept out yet; the task lets those in again whose time is over.
+    pub(crate) fn start(config: ConfigInForce, clock: Arc<dyn Clock>) -> (Arc<Self>, JoinHandle<()>) {
+        let quarantine = Arc::new(Self::new(config, clock));
+        let releases = tokio::spawn(Arc::clone(&quarantine).keep());
+        (quarantine, releases)
+    }
+
+    /// Whether there is room for another answer that is held back, for as long as this is kept.
+    pub(crate) fn late_answer(&self) -> Option<SemaphorePermit<'_>> {
+        self.late_answers.try_acquire().ok()
     }
 
     /// Whether anything is known of a sender; or for how long it is still kept out. One load where nothing is known of
@@ -504,7 +522,7 @@ impl Quarantine {
     }
 
     /// Lets those in again whose time is over, and forgets who is forgiven, for as long as it runs.
-    pub(crate) async fn keep(self: Arc<Self>) {
+    async fn keep(self: Arc<Self>) {
         let mut ticks = time::interval(SWEEP_EVERY);
         loop {
             ticks.tick().await;

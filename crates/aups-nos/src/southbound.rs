@@ -31,7 +31,6 @@ use std::{
 };
 
 pub(crate) use data::post_data;
-pub(crate) use defence::LateAnswers;
 pub(crate) use idempotency::Idempotency;
 pub(crate) use marks::{clear_marks, restore_marks};
 pub(crate) use quota::Meters;
@@ -48,7 +47,6 @@ pub(crate) struct Southbound {
     pub(crate) backlog: Arc<Backlog>,
     pub(crate) meters: Meters,
     pub(crate) quarantine: Arc<Quarantine>,
-    pub(crate) late_answers: LateAnswers,
     pub(crate) idempotency: Arc<Idempotency>,
 }
 

@@ -12,6 +12,7 @@ mod key;
 mod ktm;
 mod nos;
 mod policy;
+mod quarantine;
 mod reader;
 mod role;
 mod schema;
@@ -73,6 +74,7 @@ enum Command {
     App(reader::App),
     Group(group::Group),
     Source(source::Source),
+    Quarantine(quarantine::Quarantine),
     Policy(policy::Policy),
     Schema(schema::Schema),
     Score(score::Score),
@@ -112,6 +114,7 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
             Command::App(app) => app.run(&server).await,
             Command::Group(group) => group.run(&server).await,
             Command::Source(source) => source.run(&server).await,
+            Command::Quarantine(quarantine) => quarantine.run(&server).await,
             Command::Policy(policy) => policy.run(&server).await,
             Command::Schema(schema) => schema.run(&server).await,
             Command::Score(score) => score.run(&server).await,

@@ -11,6 +11,7 @@ mod enrolment;
 mod gate;
 mod http;
 mod ktm;
+mod metrics;
 mod nodes;
 mod nos;
 mod policies;
@@ -76,7 +77,12 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
     let DataPath { nos, mqtt } = &data_path;
     let surroundings = Surroundings {
         sessions: Arc::clone(&mqtt.sessions),
-        sources: Some(SourcesAdmin { recent: nos.recent(), sources: nos.sources(), clock: Arc::clone(&process.clock) }),
+        sources: Some(SourcesAdmin {
+            recent: nos.recent(),
+            sources: nos.sources(),
+            quarantine: nos.quarantine(),
+            clock: Arc::clone(&process.clock),
+        }),
         usage: nos.usage(),
         reach: Some(Reach { server_url, mqtt_url: mqtt.url.clone(), ca: tls.readers_trust() }),
         nodes: None,

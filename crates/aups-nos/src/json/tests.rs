@@ -1,3 +1,5 @@
+pub(crate) mod rfc8259;
+
 use super::*;
 use proptest::prelude::*;
 

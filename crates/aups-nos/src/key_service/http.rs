@@ -5,7 +5,7 @@ use crate::{
     problem::Refusal,
     southbound::{
         address, bearer,
-        body::{BodyError, DISCARD_BYTES_MAX, discard, read_body},
+        body::{BodyError, DISCARD_BYTES_MAX, check_content_coding, discard, read_body},
     },
 };
 use aups_core::{Filter, Problem, limits::KEY_REQUEST_BYTES_MAX};
@@ -42,6 +42,7 @@ pub(crate) async fn get_topics(State(service): State<Arc<KeyService>>, request: 
 }
 
 async fn keys(service: &KeyService, headers: &HeaderMap, body: &mut Body, from: IpAddr) -> Result<KeyAnswer, Refusal> {
+    check_content_coding(headers)?;
     check_media_type(headers)?;
     let bytes = read_body(body, KEY_REQUEST_BYTES_MAX).await.map_err(request_unread)?;
     service.answer(&bytes, &Origin::Http(from)).await

@@ -1,10 +1,10 @@
 //! Bodies, in bounded memory and time.
 
-use crate::problem::Refusal;
+use crate::problem::{CONTENT_CODING, Refusal};
 use aups_core::Problem;
 use axum::{
     body::{Body, HttpBody as _},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -45,6 +45,16 @@ impl From<BodyError> for Refusal {
         }
         .into()
     }
+}
+
+/// Bodies come as they are: what is compressed is refused and never decoded, so that a few bytes cannot become many.
+pub fn check_content_coding(headers: &HeaderMap) -> Result<(), Box<Problem>> {
+    let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_identity) {
+        return Ok(());
+    }
+    let detail = "a body is taken as it is, without Content-Encoding; send it uncompressed";
+    Err(Problem::new(415, CONTENT_CODING, "content coding not taken", detail).into())
 }
 
 /// Reads a body of at most so many bytes. One that says that it is longer is not read at all.

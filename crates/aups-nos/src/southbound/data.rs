@@ -2,7 +2,7 @@
 
 use super::{
     MediaType, Southbound, address,
-    body::{BodyError, read_body},
+    body::{BodyError, check_content_coding, read_body},
     defence::Admitted,
     idempotency::{Begun, RequestKey},
     media_type, media_type_refused, not_taken,
@@ -76,6 +76,7 @@ async fn take(
     body: &mut Body,
     from: IpAddr,
 ) -> Result<Accepted, Refusal> {
+    check_content_coding(headers)?;
     let key = RequestKey::of(headers)?;
     let media_type = media_type(headers);
     let charges = southbound.charges(sender, from);

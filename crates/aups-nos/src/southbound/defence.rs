@@ -17,24 +17,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use std::{net::IpAddr, time::Duration};
-use tokio::{sync::Semaphore, time};
+use tokio::time;
 
 /// How long senders in quarantine wait for the answer: one that sends the next request only then is slowed down at no cost.
 const LATE_BY: Duration = Duration::from_secs(1);
-/// Most answers that are held back at a time; more are given at once.
-const LATE_ANSWERS_MAX: usize = 1_024;
 /// Bytes of a body that are still read when its sender sent too much already.
 const DISCARD_OVER_QUOTA_BYTES_MAX: usize = 64 << 10;
-
-/// Room for answers that are held back.
-#[derive(Debug)]
-pub(crate) struct LateAnswers(Semaphore);
-
-impl Default for LateAnswers {
-    fn default() -> Self {
-        Self(Semaphore::new(LATE_ANSWERS_MAX))
-    }
-}
 
 /// A sender that is let in.
 #[derive(Debug)]
@@ -88,7 +76,7 @@ impl Southbound {
             self.quarantine.offence(who, offence);
         }
         if refusal.code() == QUARANTINED {
-            if let Ok(_held) = self.late_answers.0.try_acquire() {
+            if let Some(_held) = self.quarantine.late_answer() {
                 time::sleep(LATE_BY).await;
             }
             let mut response = refusal.into_response();

@@ -1,6 +1,10 @@
 //! `POST /registration`: a source says what it is and gets a credential.
 
-use super::{MediaType, Southbound, address, bearer, body::read_body, media_type, media_type_refused};
+use super::{
+    MediaType, Southbound, address, bearer,
+    body::{check_content_coding, read_body},
+    media_type, media_type_refused,
+};
 use crate::{
     accept::{Sender, bad_json},
     json::{Document, Value},
@@ -44,6 +48,7 @@ async fn register(
     if !southbound.sources.may_register(token).await.map_err(|error| refused(&error))? {
         return Err(refused(&SourcesError::Token));
     }
+    check_content_coding(headers)?;
     match media_type(headers) {
         MediaType::Json => {}
         MediaType::Lines => return Err(media_type_refused("application/x-ndjson", "application/json")),

@@ -2,7 +2,9 @@ use crate::{
     Allowance, BacklogLimits, Config, NosSettings, Rate, Registration,
     config::Quotas,
     fixture::{Answer, Mood, Rig, Setup, data, from, lines, post, quota, with_bearer, with_type},
+    json::tests::rfc8259::{ALLOWED, FORBIDDEN, REFUSED_BY_US},
     normalise::NAMELESS,
+    quarantine::QuarantineRules,
 };
 use aups_envelope::b64;
 use axum::{
@@ -497,4 +499,85 @@ async fn another_method_is_told_which_one_is_taken() {
         let answer = rig.send(request).await;
         assert_eq!((answer.problem(), answer.header(header::ALLOW)), ((405, "method-not-allowed"), allow), "{path}");
     }
+}
+
+/// As by default, but nobody is kept out for what is malformed.
+fn lenient() -> Config {
+    let quarantine = QuarantineRules { enabled: false, ..QuarantineRules::default() };
+    Config { quarantine, ..quota(Rate::per_second(1_000_000)) }
+}
+
+#[tokio::test]
+async fn json_is_taken_and_refused_by_the_book() {
+    let rig = Rig::with(lenient(), None).await;
+    for text in ALLOWED {
+        let shown = text.escape_ascii();
+        assert_eq!(rig.data(*text).await.status, StatusCode::ACCEPTED, "{shown}");
+        // A line has no line feed within it.
+        if !text.contains(&b'\n') {
+            assert_eq!(rig.send(lines(*text)).await.status, StatusCode::ACCEPTED, "{shown}");
+        }
+    }
+    for text in FORBIDDEN.iter().chain(REFUSED_BY_US) {
+        let shown = text.escape_ascii();
+        assert_eq!(rig.data(*text).await.problem(), (400, "malformed-json"), "{shown}");
+        let good_then_bad = [b"1\n", *text].concat();
+        let answer = rig.send(lines(good_then_bad)).await;
+        assert_eq!((answer.status.as_u16(), &answer.json["accepted"]), (400, &1.into()), "{shown}: {answer:?}");
+        let registration = [b"{\"NodeId\":", *text, b",\"NodeType\":\"s\",\"CommunicationMode\":\"d\"}"].concat();
+        assert_eq!(rig.send(post("/registration", registration)).await.status, StatusCode::BAD_REQUEST, "{shown}");
+    }
+    assert!(rig.nos.sources().list().is_empty());
+}
+
+/// Bodies of the size that is taken, of shapes that cost much where a reader is careless: each of these would take minutes if
+/// its cost grew with the square of its length.
+#[tokio::test]
+async fn nothing_costs_the_square_of_its_length() {
+    let rig = Rig::with(lenient(), None).await;
+    let joined = |count: usize, part: &dyn Fn(usize) -> String| (0..count).map(part).collect::<Vec<_>>().join(",");
+    let deep = format!("{}{}", "[".repeat(60), "]".repeat(60));
+    for (what, value) in [
+        ("members", format!("{{{}}}", joined(80_000, &|number| format!("\"{number}\":0")))),
+        (
+            "names with a common beginning",
+            format!("{{{}}}", joined(9_000, &|number| format!("\"{}{number}\":0", "a".repeat(100)))),
+        ),
+        ("escaped names", format!("{{{}}}", joined(80_000, &|number| format!("\"\\n{number:x}\":0")))),
+        ("elements", format!("[{}]", joined(500_000, &|_| "1".into()))),
+        ("deep ones", format!("[{}]", joined(8_000, &|_| deep.clone()))),
+        ("a text", format!("\"{}\"", "x".repeat(1_000_000))),
+        ("an escaped text", format!("\"{}\"", "\\u0041".repeat(160_000))),
+        ("a number", "1".repeat(300)),
+        ("digits", format!("0.{}", "1".repeat(1_000_000))),
+        ("white space", " ".repeat(1_000_000)),
+    ] {
+        let value = if value.trim().is_empty() { format!("{value}1") } else { value };
+        assert_eq!(rig.data(format!("{{\"value\":{value}}}")).await.accepted(), 1, "{what}");
+        let cut_off = format!("{{\"value\":{value}");
+        assert_eq!(rig.data(cut_off).await.problem(), (400, "malformed-json"), "{what}");
+    }
+    let batch = format!("[{}]", joined(10_000, &|number| format!("{{\"value\":{number},\"time\":\"x\"}}")));
+    assert_eq!(rig.data(batch).await.problem(), (400, "malformed-reading"));
+    let bytes = format!("\"{}\"\n", "x".repeat(60_000)).repeat(3).into_bytes();
+    let one_by_one = parts(bytes.into_iter().map(|byte| Bytes::copy_from_slice(&[byte])));
+    assert_eq!(rig.send(lines(one_by_one)).await.accepted(), 3);
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_and_not_decoded() {
+    let rig = Rig::new().await;
+    for coding in ["gzip", "deflate", "br", "zstd", "identity, gzip", "", "x"] {
+        for path in ["/data", "/registration", "/v1/keys"] {
+            let mut request = post(path, "1");
+            request.headers_mut().insert(header::CONTENT_ENCODING, coding.parse().unwrap());
+            let answer = rig.send(request).await;
+            assert_eq!(answer.problem(), (415, "content-coding"), "{path} {coding}");
+            assert_eq!(answer.header(header::ACCEPT_ENCODING), "identity");
+        }
+    }
+    let mut request = data("1");
+    request.headers_mut().insert(header::CONTENT_ENCODING, "Identity".parse().unwrap());
+    assert_eq!(rig.send(request).await.accepted(), 1);
+    assert_eq!(rig.send(with_type(data("1"), "text/plain")).await.header(header::ACCEPT_ENCODING), "");
 }

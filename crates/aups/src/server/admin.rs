@@ -11,6 +11,7 @@ mod groups;
 mod keys;
 mod nodes;
 mod policies;
+mod quarantine;
 mod readers;
 mod schema;
 mod scopes;
@@ -133,7 +134,9 @@ pub(crate) fn nos_router(access: Access, sources: SourcesAdmin) -> Router {
 
 /// What each NOS answers for itself.
 fn of_nos(sources: SourcesAdmin) -> Router {
-    scores::router(Arc::clone(&sources.recent)).merge(sources::router(sources))
+    scores::router(Arc::clone(&sources.recent))
+        .merge(sources::router(sources.clone()))
+        .merge(quarantine::router(sources))
 }
 
 /// Puts every route behind a token and into the trail, those of the tokens and of the trail with them.

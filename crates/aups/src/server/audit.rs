@@ -10,6 +10,7 @@ pub(crate) mod files;
 mod filter;
 mod keys;
 mod ledger;
+mod quarantine;
 pub(crate) mod replay;
 pub(crate) mod state;
 mod tally;
@@ -21,6 +22,7 @@ pub(crate) use event::{Call, Denied, Event, Granted, Note};
 pub(crate) use filter::Filter;
 pub(crate) use keys::KeyHistory;
 pub(crate) use ledger::KeyAudit;
+pub(crate) use quarantine::tell_quarantines;
 
 use anyhow::Context as _;
 use aups_core::Clock;
@@ -188,6 +190,13 @@ impl Audit {
     pub(crate) fn refused(&self, call: Call, status: u16) {
         if self.tally().refusal() {
             self.record_unawaited(&Event::Refused { call, status });
+        }
+    }
+
+    /// Records who is kept out or let in again; of a flood, some lines and the count of the rest.
+    fn quarantine(&self, event: &Event) {
+        if self.tally().quarantine() {
+            self.record_unawaited(event);
         }
     }
 

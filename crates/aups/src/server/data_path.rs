@@ -2,7 +2,7 @@
 
 use super::{
     admin::Sessions,
-    audit::KeyAudit,
+    audit::{KeyAudit, tell_quarantines},
     gate::{Credentials, RealmGate},
     process::Process,
     serving::listen_failed,
@@ -81,6 +81,7 @@ impl DataPath {
             key_requests,
         });
         let nos = nos.await?;
+        process.keep_up(tell_quarantines(nos.quarantine().follow(), Arc::clone(&process.audit)));
         process.keep_up(review_sessions(decisions, Arc::clone(&mqtt.sessions)));
         Ok(Self { nos, mqtt })
     }

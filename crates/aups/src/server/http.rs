@@ -1,5 +1,6 @@
 //! One HTTP listener for all roles of the process: routes merged, errors as problem+json, health and metrics.
 
+use super::metrics::describe;
 use aups_core::Problem;
 use axum::{
     Router,
@@ -37,6 +38,12 @@ impl From<Problem> for Refused {
     }
 }
 
+impl From<Box<Problem>> for Refused {
+    fn from(problem: Box<Problem>) -> Self {
+        Self { problem, retry_after: None }
+    }
+}
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = aups_nos::problem_response(*self.problem);
@@ -52,6 +59,7 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Reads a body of at most so many bytes; a longer one is not buffered.
 pub(crate) async fn read_body(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
+    aups_nos::check_content_coding(request.headers())?;
     let read = timeout(BODY_TIME_MAX, Limited::new(request.into_body(), bytes_max).collect());
     let Ok(read) = read.await else {
         let detail = format!("the body was not complete within {} s; send it again", BODY_TIME_MAX.as_secs());
@@ -149,7 +157,9 @@ fn metrics_recorder() -> &'static PrometheusHandle {
     RECORDER.get_or_init(|| {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        if metrics::set_global_recorder(recorder).is_err() {
+        if metrics::set_global_recorder(recorder).is_ok() {
+            describe();
+        } else {
             tracing::warn!("another metrics recorder is installed; /metrics stays empty");
         }
         handle

@@ -21,7 +21,7 @@ use aups_nos::Usage;
 use std::{net::SocketAddr, sync::Arc};
 
 /// What NOSs answer, each for itself.
-const OF_NOSS: [&str; 8] = [
+const OF_NOSS: [&str; 10] = [
     "/registration",
     "/data",
     "/v1/enrol",
@@ -30,6 +30,8 @@ const OF_NOSS: [&str; 8] = [
     "/v1/sources",
     "/v1/sources/{*rest}",
     "/v1/scores/{id}",
+    "/v1/quarantine",
+    "/v1/quarantine/{who}",
 ];
 
 /// A running KTM.

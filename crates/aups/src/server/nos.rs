@@ -106,7 +106,12 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
     process.keep_up(end_sessions(replica, Arc::clone(&mqtt.sessions)));
     process.keep_up(report_uses(Arc::clone(&remote), nos.usage()));
 
-    let sources = SourcesAdmin { recent: nos.recent(), sources: nos.sources(), clock: Arc::clone(&process.clock) };
+    let sources = SourcesAdmin {
+        recent: nos.recent(),
+        sources: nos.sources(),
+        quarantine: nos.quarantine(),
+        clock: Arc::clone(&process.clock),
+    };
     let reach = Reach { server_url, mqtt_url: mqtt.url.clone(), ca: tls.readers_trust() };
     let routes = nos
         .router()

@@ -17,6 +17,7 @@ mod nothing_lost;
 mod other_broker;
 mod policies;
 mod program;
+mod quarantine;
 mod readers;
 mod retroactive;
 mod revocation;

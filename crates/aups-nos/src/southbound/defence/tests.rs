@@ -2,6 +2,7 @@ use crate::{
     Allowance, Config, Rate,
     config::Quotas,
     fixture::{Rig, data, from, lines, post, quota, with_bearer},
+    quarantine::LATE_ANSWERS_MAX,
 };
 use aups_envelope::b64;
 use axum::{
@@ -116,7 +117,7 @@ async fn answers_to_who_is_kept_out_come_late_but_not_all_of_them() {
     let mut second = from(ATTACKER, data("1"));
     *second.version_mut() = Version::HTTP_2;
     assert_eq!(rig.send(second).await.header(header::CONNECTION), "", "HTTP/2 has no such header");
-    let many = (0..super::LATE_ANSWERS_MAX + 10).map(|_| async {
+    let many = (0..LATE_ANSWERS_MAX + 10).map(|_| async {
         let before = time::Instant::now();
         rig.send(from(ATTACKER, data("1"))).await;
         before.elapsed()

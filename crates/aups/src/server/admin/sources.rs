@@ -3,8 +3,11 @@
 use super::{name, read_json};
 use crate::server::{audit::Note, http::Refused};
 use aups_core::{Clock, NodeId, Problem};
-use aups_nos::analyse::recent::Recent;
-use aups_nos::sources::{INVITE_LIFE, SourceRecord, Sources, SourcesError};
+use aups_nos::{
+    Quarantine,
+    analyse::recent::Recent,
+    sources::{INVITE_LIFE, SourceRecord, Sources, SourcesError},
+};
 use axum::{
     Extension, Json, Router,
     extract::{Path, Request, State},
@@ -24,6 +27,7 @@ use std::{
 pub(crate) struct SourcesAdmin {
     pub(crate) recent: Arc<Recent>,
     pub(crate) sources: Arc<Sources>,
+    pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

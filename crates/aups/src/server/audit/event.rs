@@ -1,6 +1,7 @@
 //! What a line of the trail can say.
 
 use aups_core::{Attributes, Bump, GroupName, KeyId, ReaderKind, ScopeId, Sub, UnixMillis};
+use aups_nos::quarantine::Party;
 use aups_policy::SchemaExtension;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -85,10 +86,31 @@ pub(crate) enum Event {
         /// Of the answer.
         status: u16,
     },
+    /// A sender is kept out of the data path: by what it did, or by an administrator.
+    Quarantined {
+        /// Which.
+        who: Party,
+        /// Until when.
+        until: UnixMillis,
+        /// The offence that was one too many, or what the administrator said.
+        reason: String,
+        /// Which time it is of those that still count; 0: by an administrator.
+        times: u32,
+    },
+    /// A sender that was kept out is let in again.
+    QuarantineLeft {
+        /// Which.
+        who: Party,
+        /// By an administrator before its time was over.
+        by_hand: bool,
+    },
     /// So many refusals, since a time up to this line, have no line of their own.
     Unrecorded {
         /// How many.
         refusals: u64,
+        /// How often somebody was kept out of the data path, or let in again.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        quarantines: u64,
         /// From when on.
         since: UnixMillis,
     },
@@ -250,6 +272,11 @@ pub(crate) enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<String>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A key that a reader got.

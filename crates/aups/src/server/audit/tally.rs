@@ -8,6 +8,8 @@ use std::{collections::HashMap, net::IpAddr};
 const READS_MAX: usize = 512;
 /// Refusals that get a line of their own between two writings of the counts.
 const REFUSALS_RECORDED_MAX: u64 = 200;
+/// The same of those who are kept out or let in again.
+const QUARANTINES_RECORDED_MAX: u64 = 1_000;
 
 /// Counts since a time.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub(super) struct Tally {
     since: UnixMillis,
     reads: HashMap<Read, u64>,
     refusals: u64,
+    quarantines: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -27,7 +30,7 @@ struct Read {
 
 impl Tally {
     pub(super) fn since(since: UnixMillis) -> Self {
-        Self { since, reads: HashMap::new(), refusals: 0 }
+        Self { since, reads: HashMap::new(), refusals: 0, quarantines: 0 }
     }
 
     /// Counts a read; says whether there is no room for another kind.
@@ -44,14 +47,21 @@ impl Tally {
         self.refusals <= REFUSALS_RECORDED_MAX
     }
 
+    /// Counts somebody who is kept out or let in again; says whether it gets a line of its own.
+    pub(super) fn quarantine(&mut self) -> bool {
+        self.quarantines = self.quarantines.saturating_add(1);
+        self.quarantines <= QUARANTINES_RECORDED_MAX
+    }
+
     /// The counts as lines.
     pub(super) fn into_events(self) -> impl Iterator<Item = Event> {
         let since = self.since;
-        let unrecorded = self.refusals.saturating_sub(REFUSALS_RECORDED_MAX);
+        let refusals = self.refusals.saturating_sub(REFUSALS_RECORDED_MAX);
+        let quarantines = self.quarantines.saturating_sub(QUARANTINES_RECORDED_MAX);
         let reads = self.reads.into_iter().map(move |(read, count)| {
             let Read { actor, address, route, status } = read;
             Event::Reads { actor, address, route, status, count, since }
         });
-        reads.chain((unrecorded > 0).then_some(Event::Unrecorded { refusals: unrecorded, since }))
+        reads.chain((refusals + quarantines > 0).then_some(Event::Unrecorded { refusals, quarantines, since }))
     }
 }
