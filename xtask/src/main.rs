@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask <command>`: one way to do a thing, the same for people and for CI.
 
+mod api;
 mod bench;
 mod command;
 mod deny;
@@ -22,12 +23,14 @@ usage: cargo xtask <command>
 
 commands:
   test              everything that CI runs: installs what the tests need (it says so first), then formatting,
-                    links, threats and their tests, layers, clippy with warnings denied, rustdoc, test vectors, doc tests, all other tests
+                    links, threats and their tests, layers, clippy with warnings denied, rustdoc, test vectors, doc tests, all other tests, the HTTP API
   layers            only the rules on what a crate may depend on (ARCHITECTURE.md)
   vectors           writes testvectors/ again from the code
   vectors --check   fails if that changes anything
   figures           writes the figures in docs/guide/scores.md again from the code
   fuzz [TARGET…]    feeds what reads foreign bytes with libFuzzer, each target for --seconds N (60); all, if none is named
+  api [OPTION…]     asks a server of its own all that its description of the HTTP API allows, and more: no 5xx, nothing
+                    undocumented (--examples N, --seed N); brings Schemathesis into a Python environment of its own
   seals [OPTION…]   ten million messages by NOSs that are killed and whose clocks jump: no key and nonce may come twice
                     (--count N, --nos N, --seed N)
   bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ["vectors", "--check"] => vectors::check(),
         ["figures"] => figures::write(),
         ["fuzz", options @ ..] if !options.contains(&"--help") => fuzz::run(options),
+        ["api", options @ ..] if !options.contains(&"--help") => api::run(options),
         ["seals", options @ ..] if !options.contains(&"--help") => seals::run(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
