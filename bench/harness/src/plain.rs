@@ -96,7 +96,7 @@ async fn publish(mut waiting: Receiver<Item>, broker: Broker) -> anyhow::Result<
             .map(|item| {
                 let topic = template.fill(&item.source.node_id, &item.data.name)?.to_string();
                 let payload = serde_json::to_vec(&item)?.into();
-                Ok(Outgoing { topic, payload, content_type: "application/json", retain: false })
+                Ok(Outgoing { topic, payload, content_type: "application/json", retain: false, at_most_once: false })
             })
             .collect();
         broker.publish(outgoing?).await.await;

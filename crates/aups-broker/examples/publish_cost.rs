@@ -68,6 +68,7 @@ async fn publish(broker: &Broker) {
             payload: payload.clone(),
             content_type: "application/aups+json",
             retain: false,
+            at_most_once: false,
         });
         last = Some(broker.publish(messages.collect()).await);
     }

@@ -63,7 +63,7 @@ pub enum BrokerError {
     },
 }
 
-/// A message of this process, published at QoS 1.
+/// A message of this process.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     /// The topic name.
@@ -74,11 +74,14 @@ pub struct Outgoing {
     pub content_type: &'static str,
     /// Whether the broker keeps it for clients that subscribe later.
     pub retain: bool,
+    /// QoS 0 instead of 1: it is kept for no client that is away.
+    pub at_most_once: bool,
 }
 
 impl From<Outgoing> for PublishPacket {
     fn from(message: Outgoing) -> Self {
-        Self::new(message.topic, message.payload, QoS::AtLeastOnce)
+        let qos = if message.at_most_once { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        Self::new(message.topic, message.payload, qos)
             .with_retain(message.retain)
             .with_content_type(message.content_type.to_owned())
     }
@@ -205,7 +208,7 @@ impl Broker {
         Delivered(room.map(|(barrier, room)| barrier.release_when_safe(room)))
     }
 
-    /// Publishes a message at QoS 0: to those who are connected, past what waits for them.
+    /// Publishes a message at QoS 0, whatever it says: to those who are connected, past what waits for them.
     pub async fn send(&self, message: Outgoing) {
         metrics::counter!("aups_broker_messages_total").increment(1);
         let packet = PublishPacket { qos: QoS::AtMostOnce, ..PublishPacket::from(message) };

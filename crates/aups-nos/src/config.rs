@@ -1,5 +1,8 @@
-//! What an administrator sets while the NOS runs: topics, scores, quotas, what is retained. One document, valid as a whole or
-//! not at all.
+//! What an administrator sets while the NOS runs: topics, scores, quotas, how items are published, limits. One document,
+//! valid as a whole or not at all.
+
+mod limits;
+mod publishing;
 
 use crate::{
     analyse::{Scoring, ScoringRules},
@@ -10,6 +13,8 @@ use crate::{
     topic::{Topics, TopicsError},
 };
 use aups_core::{Filter, NodeId};
+pub use limits::Limits;
+pub use publishing::{QosRule, Will};
 use serde::{Deserialize, Serialize};
 use serde_path_to_error::{Path, Segment};
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
@@ -30,10 +35,16 @@ pub struct Config {
     pub scores: ScoringRules,
     /// The broker keeps the last message of every topic that one of these filters matches, for later subscribers.
     pub retain: Vec<Filter>,
+    /// At which QoS items are published; the first rule that matches the topic counts, and 1 if none does.
+    pub qos: Vec<QosRule>,
+    /// Says at the broker whether each NOS is there; `None`: nothing does.
+    pub will: Option<Will>,
     /// How much sources may send.
     pub quotas: Quotas,
     /// When senders are kept out, and for how long.
     pub quarantine: QuarantineRules,
+    /// How much a NOS keeps.
+    pub limits: Limits,
 }
 
 impl Config {
@@ -201,6 +212,8 @@ impl ActiveConfig {
         config.quotas.check(&mut errors);
         config.quarantine.check(&mut errors);
         let mappings = Mappings::compile(&config.mappings, &config.drop, &mut errors);
+        config.limits.check(&mut errors);
+        publishing::check(&config, &topics, &mut errors);
         let scoring = Scoring::new(config.scores.clone()).unwrap_or_else(|wrong| {
             errors.extend(wrong);
             Scoring::default()

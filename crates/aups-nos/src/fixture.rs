@@ -285,6 +285,7 @@ pub(crate) struct Rig {
     pub(crate) ledger: Arc<FakeLedger>,
     pub(crate) key_requests: KeyRequests,
     pub(crate) sink: Arc<FakeSink>,
+    pub(crate) config: watch::Sender<Arc<ActiveConfig>>,
     pub(crate) nos: Nos,
 }
 
@@ -346,6 +347,7 @@ impl Rig {
         let readers = Arc::new(FakeReaders::default());
         let ledger = Arc::new(FakeLedger::default());
         let (key_requests, waiting) = key_request_queue();
+        let (config, config_in_force) = watch::channel(Arc::new(ActiveConfig::new(0, config).unwrap()));
         let nos = Nos::start(NosParts {
             id: nos_id(),
             realm_key: ktm.realm().public(),
@@ -361,11 +363,11 @@ impl Rig {
             store,
             queue,
             clock: clock.clone(),
-            config: config::fixed(config).unwrap(),
+            config: config_in_force,
             settings,
         });
         let nos = nos.await.unwrap();
-        Self { clock, ktm, policies, readers, ledger, key_requests, sink, nos }
+        Self { clock, ktm, policies, readers, ledger, key_requests, sink, config, nos }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -374,6 +376,11 @@ impl Rig {
 
     pub(crate) fn put_in_force(&self, policies: &str) {
         self.policies.send(pdp(self.ktm.realm().id(), policies)).unwrap();
+    }
+
+    pub(crate) fn configure(&self, config: Config) {
+        let version = self.config.borrow().version + 1;
+        self.config.send(Arc::new(ActiveConfig::new(version, config).unwrap())).unwrap();
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -88,7 +88,7 @@ pub use key_service::{
 };
 pub use nos::{Nos, NosParts, StartError};
 pub use problem::{PROBLEM_JSON, problem_response, retry_after};
-pub use publish::{Outgoing, Receipt, Sink, SinkError};
+pub use publish::{Outgoing, Qos, Receipt, Sink, SinkError};
 pub use quarantine::Quarantine;
 pub use rate::{Allowance, Buckets, Rate, sender_network};
 pub use settings::{BacklogLimits, Durability, KeyServiceLimits, NosSettings, Registration, Transport};

@@ -14,7 +14,6 @@ use crate::{
     problem::method_not_allowed,
     publish::Sink,
     quarantine::Quarantine,
-    retained::Retained,
     seal::Sealer,
     settings::NosSettings,
     sources::{Sources, SourcesError},
@@ -141,8 +140,9 @@ impl Nos {
         let signing_key = Arc::new(signing_key);
         let address_salt = address_salt(&*store).await?;
         let usage = Arc::new(usage_of_scopes(Arc::clone(&store), &*ktm).await?);
+        let limits = config.borrow().config.limits.clone();
         let sources =
-            Sources::open(store, Arc::clone(&clock), source_master, settings.registration, settings.sources_max);
+            Sources::open(store, Arc::clone(&clock), source_master, settings.registration, limits.sources_max);
         let sources = sources.await?.reserving(id.as_str().parse().ok());
         let mut sealer = Sealer::new(
             id.clone(),
@@ -158,16 +158,9 @@ impl Nos {
             _ => {}
         }
         let sources = Arc::new(sources);
-        let pep = Pep::new(
-            id.clone(),
-            policies.clone(),
-            Arc::clone(&ktm),
-            Arc::clone(&sources),
-            settings.scopes_per_level_max,
-        );
-        let backlog = Backlog::new(settings.backlog, config.clone(), queue, settings.durability);
-        let active = Arc::clone(&config.borrow());
-        let retained = Retained::new(active.config.retain.clone());
+        let pep =
+            Pep::new(id.clone(), policies.clone(), Arc::clone(&ktm), Arc::clone(&sources), limits.scopes_per_level_max);
+        let backlog = Backlog::new(config.clone(), queue, settings.durability);
         let changes = Changes::new(policies.clone(), &*ktm, &sources);
         let pipeline = Pipeline::new(PipelineParts {
             nos: id.clone(),
@@ -176,7 +169,8 @@ impl Nos {
             sealer,
             sink: Arc::clone(&sink),
             usage: Arc::clone(&usage),
-            retained,
+            sources: Arc::clone(&sources),
+            config: config.clone(),
             changes,
         });
         let worker = tokio::spawn(pipeline.run());

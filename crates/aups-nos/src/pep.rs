@@ -116,6 +116,11 @@ impl Pep {
         Self { nos, policies, pdp, shown, ktm, sources, scopes_per_level_max, levels: HashMap::new(), pairs: 0 }
     }
 
+    /// From now on a first topic level has at most so many scopes; those that there are stay.
+    pub(crate) const fn set_scopes_per_level_max(&mut self, scopes_max: usize) {
+        self.scopes_per_level_max = scopes_max;
+    }
+
     /// Whether the policies by which it decided last are still in force.
     pub(crate) fn is_up_to_date(&self) -> bool {
         Arc::ptr_eq(&self.pdp, &self.policies.borrow())

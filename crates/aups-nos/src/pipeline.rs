@@ -12,9 +12,10 @@ pub(crate) mod backlog;
 use crate::{
     accept::Entry,
     bounded_log::BoundedLog,
+    config::{ActiveConfig, Config, ConfigInForce},
     notify::notification,
     pep::{NotPermitted, Pep, Withheld},
-    publish::{Outgoing, Receipt, Sink, SinkError},
+    publish::{Outgoing, Qos, Receipt, Sink, SinkError},
     retained::{Last, Retained},
     seal::{CONTENT_TYPE, Opened, SealedUnder, Sealer},
     sources::Sources,
@@ -52,6 +53,10 @@ pub(crate) struct Pipeline {
     sealer: Sealer,
     sink: Arc<dyn Sink>,
     usage: Arc<Usage>,
+    sources: Arc<Sources>,
+    config: ConfigInForce,
+    /// The document by which it publishes now: it changes between batches.
+    active: Arc<ActiveConfig>,
     retained: Retained,
     changes: Changes,
     in_flight: VecDeque<Flight>,
@@ -63,6 +68,9 @@ pub(crate) struct Pipeline {
 
 /// A batch that was handed to the sink.
 struct Flight {
+    /// How many there were.
+    count: u64,
+    /// Those that are handed over again when they are not acknowledged.
     messages: Vec<Outgoing>,
     receipt: Receipt,
     /// How far the backlog is done with it; `None`: retained messages, which came from no backlog.
@@ -107,13 +115,16 @@ pub(crate) struct PipelineParts {
     pub(crate) sealer: Sealer,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) usage: Arc<Usage>,
-    pub(crate) retained: Retained,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) config: ConfigInForce,
     pub(crate) changes: Changes,
 }
 
 impl Pipeline {
     pub(crate) fn new(parts: PipelineParts) -> Self {
-        let PipelineParts { nos, backlog, pep, sealer, sink, usage, retained, changes } = parts;
+        let PipelineParts { nos, backlog, pep, sealer, sink, usage, sources, mut config, changes } = parts;
+        let active = Arc::clone(&config.borrow_and_update());
+        let retained = Retained::new(active.config.retain.clone());
         Self {
             nos,
             backlog,
@@ -121,6 +132,9 @@ impl Pipeline {
             sealer,
             sink,
             usage,
+            sources,
+            config,
+            active,
             retained,
             changes,
             in_flight: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
@@ -145,6 +159,8 @@ impl Pipeline {
                     Ok(()) => self.acknowledge(),
                     Err(error) => self.send_again(&error).await,
                 },
+                // Before anything is taken: what comes after a change was answered is published by it.
+                Ok(()) = self.config.changed() => self.take_up_config(),
                 () = self.changes.changed(), if self.retained.is_used() => self.retained.look_again(),
                 taken = self.backlog.take(BATCH_ENTRIES_MAX), if may_take => match taken {
                     Ok(Some(taken)) => {
@@ -162,6 +178,15 @@ impl Pipeline {
                 () = ready(()), if may_take && self.retained.is_stale() => self.reseal_some().await,
             }
         }
+    }
+
+    fn take_up_config(&mut self) {
+        self.active = Arc::clone(&self.config.borrow_and_update());
+        let Config { retain, limits, .. } = &self.active.config;
+        self.retained.set_filters(retain.clone());
+        self.backlog.set_limits(limits.backlog());
+        self.sources.set_registrations_max(limits.sources_max);
+        self.pep.set_scopes_per_level_max(limits.scopes_per_level_max);
     }
 
     async fn publish(&mut self, taken: Taken) {
@@ -217,9 +242,10 @@ impl Pipeline {
     }
 
     /// Hands messages over to the sink.
-    async fn fly(&mut self, messages: Vec<Outgoing>, through: Option<u64>) {
-        let receipt = hand_over(&*self.sink, messages.clone()).await;
-        self.in_flight.push_back(Flight { messages, receipt, through });
+    async fn fly(&mut self, mut messages: Vec<Outgoing>, through: Option<u64>) {
+        let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
+        let receipt = hand_over(&*self.sink, &mut messages).await;
+        self.in_flight.push_back(Flight { count, messages, receipt, through });
         self.show_depth();
     }
 
@@ -237,7 +263,9 @@ impl Pipeline {
                 // Policies changed while a key was waited for: what the ones before permitted is not what is published now.
                 Ok(_) if !self.pep.is_up_to_date() => {}
                 Ok((sealed, scope)) => {
-                    let message = outgoing(&entry.topic, sealed.payload, self.retained.retains(&entry.topic));
+                    let qos = self.active.qos_of(&entry.topic);
+                    let retain = self.retained.retains(&entry.topic);
+                    let message = Outgoing { qos, ..outgoing(&entry.topic, sealed.payload, retain) };
                     return Ok(Published { message, under: sealed.under, scope });
                 }
                 Err(NotPermitted::Withheld(withheld)) => return Err(withheld),
@@ -258,14 +286,16 @@ impl Pipeline {
         self.sealer.begin_batch();
     }
 
-    /// Seals anew what the broker retains and would be sealed otherwise now: some topics, the others later.
+    /// Clears what the broker should not retain, and seals anew what would be sealed otherwise now: some topics, the others
+    /// later.
     async fn reseal_some(&mut self) {
         if !self.retained.is_stale() {
             return;
         }
         self.sealer.begin_batch();
-        let mut messages = Vec::new();
-        for _ in 0..BATCH_ENTRIES_MAX {
+        let to_clear = std::iter::from_fn(|| self.retained.next_to_clear()).take(BATCH_ENTRIES_MAX);
+        let mut messages: Vec<_> = to_clear.map(|topic| outgoing(&topic, Bytes::new(), true)).collect();
+        for _ in messages.len()..BATCH_ENTRIES_MAX {
             let Some(mut last) = self.retained.next_stale() else { break };
             let (message, under) = self.reseal(&last).await;
             messages.extend(message);
@@ -304,11 +334,9 @@ impl Pipeline {
 
     /// Learns what the broker retained before this process began, and looks whether it is sealed as it would be now.
     async fn recall_retained(&mut self) {
-        if !self.retained.is_used() {
-            return;
-        }
         for (topic, payload) in self.sink.retained().await {
-            if !self.retained.retains(&topic) {
+            let wanted = self.retained.wants(&topic);
+            if wanted && !self.retained.retains(&topic) {
                 continue;
             }
             let opened = loop {
@@ -319,6 +347,10 @@ impl Pipeline {
             };
             // Another NOS's, or one that nobody can open any more.
             let Some(Opened { json, under, only }) = opened else { continue };
+            if !wanted {
+                self.retained.clear(topic);
+                continue;
+            }
             match Entry::published(json.into(), topic) {
                 Ok(entry) => self.retained.keep(Last { entry, under: Some(under), only }),
                 Err(error) => warn!(%error, "a retained message of ours is no item"),
@@ -330,13 +362,12 @@ impl Pipeline {
     fn acknowledge(&mut self) {
         self.retry = Backoff::default();
         if let Some(flight) = self.in_flight.pop_front() {
-            let messages = u64::try_from(flight.messages.len()).unwrap_or(u64::MAX);
             match flight.through {
                 Some(through) => {
                     self.backlog.acknowledge_through(through);
-                    metrics::counter!("aups_items_published_total").increment(messages);
+                    metrics::counter!("aups_items_published_total").increment(flight.count);
                 }
-                None => metrics::counter!("aups_items_resealed_total").increment(messages),
+                None => metrics::counter!("aups_items_resealed_total").increment(flight.count),
             }
         }
         self.show_depth();
@@ -359,7 +390,7 @@ impl Pipeline {
             }
         }
         for flight in &mut self.in_flight {
-            flight.receipt = hand_over(&*self.sink, flight.messages.clone()).await;
+            flight.receipt = hand_over(&*self.sink, &mut flight.messages).await;
         }
     }
 
@@ -392,15 +423,22 @@ impl Pipeline {
 }
 
 fn outgoing(topic: &Topic, payload: Bytes, retain: bool) -> Outgoing {
-    Outgoing { topic: topic.clone(), payload, content_type: CONTENT_TYPE, retain }
+    Outgoing { topic: topic.clone(), payload, content_type: CONTENT_TYPE, retain, qos: Qos::AtLeastOnce }
 }
 
-/// Publishes a batch. A failure here shows as a receipt that failed.
-async fn hand_over(sink: &dyn Sink, messages: Vec<Outgoing>) -> Receipt {
+/// Publishes a batch, and leaves in it what is to be handed over again if the receipt fails. A failure here shows as a
+/// receipt that failed.
+async fn hand_over(sink: &dyn Sink, messages: &mut Vec<Outgoing>) -> Receipt {
     if messages.is_empty() {
         return Box::pin(ready(Ok(())));
     }
-    sink.publish(messages).await.unwrap_or_else(|error| Box::pin(ready(Err(error))))
+    match sink.publish(messages.clone()).await {
+        Ok(receipt) => {
+            messages.retain(|message| message.qos == Qos::AtLeastOnce);
+            receipt
+        }
+        Err(error) => Box::pin(ready(Err(error))),
+    }
 }
 
 /// The receipt of the oldest batch in flight; `None`, at once, if there is none.

@@ -22,6 +22,8 @@ pub(crate) struct Retained {
     /// Topics to look at again, each once, those that wait longest first.
     stale: VecDeque<Topic>,
     waiting: HashSet<Topic>,
+    /// Topics on which the broker retains what it no longer should.
+    to_clear: VecDeque<Topic>,
 }
 
 /// The last item of a topic.
@@ -39,9 +41,51 @@ impl Retained {
         Self { filters, ..Self::default() }
     }
 
+    /// From now on these filters say what is retained: what none of them matches is to be [cleared](Self::next_to_clear).
+    pub(crate) fn set_filters(&mut self, filters: Vec<Filter>) {
+        self.filters = filters;
+        let gone: Vec<Topic> = self.last.keys().filter(|topic| !self.wants(topic)).cloned().collect();
+        for topic in gone {
+            if let Some(last) = self.remove(&topic)
+                && last.under.is_some()
+            {
+                self.to_clear.push_back(topic);
+            }
+        }
+        let Self { last, stale, waiting, .. } = self;
+        stale.retain(|topic| last.contains_key(topic));
+        waiting.retain(|topic| last.contains_key(topic));
+    }
+
+    /// Whether a filter says so.
+    pub(crate) fn wants(&self, topic: &Topic) -> bool {
+        self.filters.iter().any(|filter| filter.matches(topic))
+    }
+
+    /// The broker retains something on a topic that it should not.
+    pub(crate) fn clear(&mut self, topic: Topic) {
+        self.to_clear.push_back(topic);
+    }
+
+    /// The next topic of which the broker is to forget what it retains. Not one on which something was retained since.
+    pub(crate) fn next_to_clear(&mut self) -> Option<Topic> {
+        loop {
+            let topic = self.to_clear.pop_front()?;
+            if !self.last.contains_key(&topic) {
+                return Some(topic);
+            }
+        }
+    }
+
+    fn remove(&mut self, topic: &Topic) -> Option<Last> {
+        let last = self.last.remove(topic)?;
+        self.bytes -= last.entry.json.len();
+        Some(last)
+    }
+
     /// Whether what is published on a topic is retained.
     pub(crate) fn retains(&self, topic: &Topic) -> bool {
-        self.filters.iter().any(|filter| filter.matches(topic))
+        self.wants(topic)
             && (self.last.contains_key(topic)
                 || (self.last.len() < RETAINED_TOPICS_MAX && self.bytes < RETAINED_BYTES_MAX))
     }
@@ -71,16 +115,14 @@ impl Retained {
 
     /// Whether topics are to be looked at.
     pub(crate) fn is_stale(&self) -> bool {
-        !self.stale.is_empty()
+        !self.stale.is_empty() || !self.to_clear.is_empty()
     }
 
     /// The next topic to look at, taken out; to be [kept](Self::keep) again.
     pub(crate) fn next_stale(&mut self) -> Option<Last> {
         let topic = self.stale.pop_front()?;
         self.waiting.remove(&topic);
-        let last = self.last.remove(&topic)?;
-        self.bytes -= last.entry.json.len();
-        Some(last)
+        self.remove(&topic)
     }
 }
 

@@ -12,14 +12,8 @@ pub struct NosSettings {
     pub transport: Transport,
     /// Who may register a source.
     pub registration: Registration,
-    /// Most registered sources.
-    pub sources_max: usize,
     /// What outlives the process, where there is an ingest queue.
     pub durability: Durability,
-    /// The backlog: what was taken and is not yet published and acknowledged.
-    pub backlog: BacklogLimits,
-    /// Most scopes per first topic level; what would need one more is withheld.
-    pub scopes_per_level_max: usize,
     /// Most (topic, scope) pairs that one session counts, each under 1 KB; then a new session starts.
     pub counters_max: usize,
     /// Key requests.
@@ -33,10 +27,7 @@ impl Default for NosSettings {
         Self {
             transport: Transport::Loopback,
             registration: Registration::Open,
-            sources_max: 1_000_000,
             durability: Durability::Disk,
-            backlog: BacklogLimits::default(),
-            scopes_per_level_max: 10_000,
             counters_max: 1_000_000,
             key_service: KeyServiceLimits::default(),
             drain_max: Duration::from_secs(5),

@@ -19,7 +19,10 @@ use sealing::{Raised, SealingSource, mark_key, read_mark};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex as StdMutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use thiserror::Error;
@@ -161,7 +164,7 @@ pub struct Sources {
     clock: Arc<dyn Clock>,
     master: SourceMaster,
     registration: Registration,
-    registrations_max: usize,
+    registrations_max: AtomicUsize,
     known: RwLock<Known>,
     /// Keys that hold no more, of which marks may be kept.
     retired: StdMutex<Vec<KeyId>>,
@@ -212,6 +215,11 @@ struct Invite {
 }
 
 impl Sources {
+    /// From now on there may be so many registered sources. Those that there are stay.
+    pub(crate) fn set_registrations_max(&self, sources_max: usize) {
+        self.registrations_max.store(sources_max, Ordering::Relaxed);
+    }
+
     /// Reads all registrations, and derives their credentials: about 2 µs each.
     pub async fn open(
         store: Arc<dyn Store>,
@@ -232,7 +240,7 @@ impl Sources {
             clock,
             master,
             registration,
-            registrations_max,
+            registrations_max: registrations_max.into(),
             known: RwLock::new(known),
             retired: StdMutex::default(),
             reserved: None,
@@ -303,7 +311,7 @@ impl Sources {
         if self.reserved.as_ref() == Some(&new.node_id) || self.read().by_name.contains_key(&new.node_id) {
             return Err(SourcesError::Exists);
         }
-        if self.read().by_name.len() >= self.registrations_max {
+        if self.read().by_name.len() >= self.registrations_max.load(Ordering::Relaxed) {
             return Err(SourcesError::Full);
         }
         let record = Arc::new(SourceRecord {

@@ -21,6 +21,7 @@ mod replica;
 mod revocation;
 mod serving;
 mod sink;
+mod status;
 mod tls;
 mod versions;
 

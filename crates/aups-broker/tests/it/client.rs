@@ -78,6 +78,7 @@ pub(crate) fn outgoing(topic: &str, payload: &str) -> Outgoing {
         payload: payload.to_owned().into(),
         content_type: "application/aups+json",
         retain: false,
+        at_most_once: false,
     }
 }
 

@@ -89,7 +89,8 @@ impl Place {
     async fn publish_retained(&self, topic: &str, scope: u8, retain: bool) {
         let payload = self.realm.lock().expect("the realm").publish(topic, scope, SystemClock.now());
         let content_type = "application/aups+json";
-        let message = Outgoing { topic: topic.into(), payload: payload.into(), content_type, retain };
+        let message =
+            Outgoing { topic: topic.into(), payload: payload.into(), content_type, retain, at_most_once: false };
         self.broker().publish(vec![message]).await.await;
     }
 }

@@ -53,3 +53,30 @@ fn an_error_names_its_place() {
     assert_eq!(place("{} {}"), "");
     assert_eq!(place(r#"{"topics":{"registered":"{nodeId}/{name}"}}"#), "/topics");
 }
+
+#[test]
+fn a_will_has_a_topic_of_its_own_for_each_nos() {
+    let document = |topic: &str| format!(r#"{{"will":{{"topic":"{topic}"}}}}"#);
+    for topic in [
+        "status/nos",
+        "{nosId}/status",
+        "aups/{nosId}",
+        "$SYS/{nosId}",
+        "data/{nosId}",
+        "unregistered/{nosId}/x",
+        "status/{nosId}/{name}",
+        "status/{nosId}/#",
+        "/{nosId}",
+    ] {
+        assert_eq!(place(&document(topic)), "/will/topic", "{topic}");
+    }
+    let will = Config::from_json(document("status/{nosId}").as_bytes()).unwrap().will.unwrap();
+    let online = will.online(&"roof".parse().unwrap()).unwrap();
+    assert_eq!((online.topic.as_str(), &*online.payload, online.retain), ("status/roof", &b"online"[..], true));
+    assert!(will.cleared(&"roof".parse().unwrap()).unwrap().payload.is_empty());
+    let fleeting = Will { retain: false, ..will };
+    assert!(fleeting.cleared(&"roof".parse().unwrap()).is_none(), "nothing is kept of it");
+    assert_eq!(place(r#"{"will":{"topic":"status/{nosId}","qos":2}}"#), "/will/qos");
+    assert_eq!(place(r#"{"qos":[{"filter":"data/#","qos":2}]}"#), "/qos/0/qos");
+    assert_eq!(place(r#"{"limits":{"backlogItemsMax":0}}"#), "/limits/backlogItemsMax");
+}

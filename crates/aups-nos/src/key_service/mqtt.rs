@@ -6,7 +6,7 @@
 
 use super::{KeyAnswer, KeyService, Origin, http::JOSE};
 use crate::{
-    Outgoing, Sink,
+    Outgoing, Qos, Sink,
     problem::{PROBLEM_JSON, Refusal},
 };
 use aups_core::{
@@ -99,7 +99,7 @@ impl KeyService {
             }
             Err(refusal) => (refusal.into_message(request), PROBLEM_JSON),
         };
-        Some(Outgoing { topic, payload, content_type, retain: false })
+        Some(Outgoing { topic, payload, content_type, retain: false, qos: Qos::AtMostOnce })
     }
 }
 

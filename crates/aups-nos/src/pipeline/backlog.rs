@@ -72,7 +72,6 @@ pub(crate) enum ReadError {
 /// The backlog of one NOS: many append, one takes.
 #[derive(Debug)]
 pub(crate) struct Backlog {
-    limits: BacklogLimits,
     config: ConfigInForce,
     state: Mutex<State>,
     arrived: Notify,
@@ -97,6 +96,7 @@ struct Append {
 
 #[derive(Debug, Default)]
 struct State {
+    limits: BacklogLimits,
     /// Entries with the positions `window_end - window.len() .. window_end`, less those of unreadable records.
     window: VecDeque<Entry>,
     window_bytes: usize,
@@ -113,10 +113,11 @@ struct State {
 }
 
 impl State {
-    fn has_room(&self, limits: &BacklogLimits, items: usize, bytes: usize) -> bool {
+    fn has_room(&self, items: usize, bytes: usize) -> bool {
         // Something always fits an empty window, however small the limits.
         self.window.is_empty()
-            || (self.window.len() + items <= limits.items_max && self.window_bytes + bytes <= limits.bytes_max)
+            || (self.window.len() + items <= self.limits.items_max
+                && self.window_bytes + bytes <= self.limits.bytes_max)
     }
 
     fn push(&mut self, entry: Entry) {
@@ -129,13 +130,9 @@ impl State {
 impl Backlog {
     /// An empty backlog in memory, or, in disk mode, what the queue holds. With a queue in disk mode, a task puts appends on
     /// disk until the backlog is dropped.
-    pub(crate) fn new(
-        limits: BacklogLimits,
-        config: ConfigInForce,
-        queue: Option<IngestQueue>,
-        durability: Durability,
-    ) -> Arc<Self> {
-        let mut state = State::default();
+    pub(crate) fn new(config: ConfigInForce, queue: Option<IngestQueue>, durability: Durability) -> Arc<Self> {
+        let limits = config.borrow().config.limits.backlog();
+        let mut state = State { limits, ..State::default() };
         let (mut disk, mut appends, mut marks) = (None, None, None);
         match (queue, durability) {
             (None, _) => {}
@@ -161,11 +158,17 @@ impl Backlog {
             }
         }
         let (arrived, room) = (Notify::new(), Notify::new());
-        let backlog = Arc::new(Self { limits, config, state: state.into(), arrived, room, disk, marks });
+        let backlog = Arc::new(Self { config, state: state.into(), arrived, room, disk, marks });
         if let Some((queue, appends)) = appends {
             tokio::spawn(keep(Arc::downgrade(&backlog), queue, appends));
         }
         backlog
+    }
+
+    /// From now on so much may wait. What does already stays.
+    pub(crate) fn set_limits(&self, limits: BacklogLimits) {
+        self.lock().limits = limits;
+        self.room.notify_waiters();
     }
 
     /// Takes entries with the marks that belong to them, all or none; in disk mode answers once they are on disk, else once
@@ -194,7 +197,7 @@ impl Backlog {
         }
         let has_room = match &self.disk {
             Some(disk) => disk.queue.has_room(items, bytes),
-            None => state.has_room(&self.limits, items, bytes),
+            None => state.has_room(items, bytes),
         };
         if has_room { Ok(()) } else { Err(NotTaken::Full) }
     }
@@ -219,7 +222,7 @@ impl Backlog {
 
     /// The same, but waits a while for room.
     pub(crate) async fn append_waiting(&self, mut entries: Vec<Entry>) -> Result<(), NotTaken> {
-        let give_up = time::Instant::now() + self.limits.wait_max;
+        let give_up = time::Instant::now() + self.lock().limits.wait_max;
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             // From here on no notification is missed.
@@ -247,7 +250,7 @@ impl Backlog {
         if state.stopping {
             return Err((NotTaken::Stopping, entries));
         }
-        if !state.has_room(&self.limits, entries.len(), bytes) {
+        if !state.has_room(entries.len(), bytes) {
             return Err((NotTaken::Full, entries));
         }
         for entry in entries {
@@ -264,7 +267,7 @@ impl Backlog {
         let mut state = self.lock();
         let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
         for (position, entry) in (start..).zip(entries) {
-            if state.window_end != position || !state.has_room(&self.limits, 1, entry.json.len()) {
+            if state.window_end != position || !state.has_room(1, entry.json.len()) {
                 break;
             }
             state.push(entry);

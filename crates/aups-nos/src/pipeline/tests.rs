@@ -1,5 +1,6 @@
 use crate::{
-    Config, NosSettings, Outgoing, Rate,
+    Config, NosSettings, Outgoing, Qos, Rate,
+    config::{Limits, QosRule},
     fixture::{METEOROLOGISTS, Mood, NOW, Rig, Setup, data, lines, quota, with_bearer},
 };
 use aups_core::{ItemId, ManualClock, Session};
@@ -178,7 +179,7 @@ async fn what_was_answered_202_survives_on_disk_and_comes_once_by_id() {
 async fn more_than_fits_memory_waits_on_disk_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let mut setup = Setup::from(config());
-    setup.settings.backlog.items_max = 50;
+    setup.config.limits.backlog_items_max = 50;
     let rig = Rig::with(setup, Some(queue(dir.path()).await)).await;
     rig.sink.set(Mood::Away);
     for batch in 0..50 {
@@ -456,3 +457,76 @@ async fn of_what_was_redacted_nobody_decides_without_it() {
     let cleared = rig.sink.until_delivered(1).await;
     assert!(cleared[0].payload.is_empty(), "other policies are in force, and the unit is not known any more");
 }
+
+#[tokio::test]
+async fn what_is_retained_changes_with_the_configuration() {
+    let rig = Rig::with(config(), None).await;
+    let send = async |value: u32| rig.data(format!(r#"{{"NodeId":"s1","name":"a","value":{value}}}"#)).await.accepted();
+    send(1).await;
+    rig.sink.until_delivered(1).await;
+    rig.configure(retaining());
+    send(2).await;
+    rig.sink.until_delivered(2).await;
+    rig.configure(config());
+    rig.sink.until_delivered(3).await;
+    send(3).await;
+    let published = rig.sink.until_delivered(4).await;
+    let shown: Vec<_> = published.iter().map(|message| (message.retain, message.payload.is_empty())).collect();
+    let cleared = (true, true);
+    assert_eq!(shown, [(false, false), (true, false), cleared, (false, false)]);
+}
+
+#[tokio::test]
+async fn what_is_no_longer_retained_after_a_restart_is_cleared() {
+    let (store, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::at(NOW)));
+    let first = Rig::over(store.clone(), clock.clone(), retaining(), None).await;
+    first.data(r#"{"NodeId":"s1","name":"a","value":1}"#).await.accepted();
+    let published = first.sink.until_delivered(1).await;
+    drop(first);
+    let sink = Arc::new(crate::fixture::FakeSink::default());
+    sink.retain(published[0].clone());
+    sink.retain(Outgoing { payload: "online".into(), topic: "status/nos-1".parse().unwrap(), ..published[0].clone() });
+    let rig = Rig::over_sink(store, clock, config(), None, sink).await;
+    let cleared = rig.sink.until_delivered(1).await;
+    assert_eq!((&cleared[0].topic, cleared[0].payload.is_empty()), (&published[0].topic, true));
+    rig.data("1").await.accepted();
+    assert_eq!(rig.sink.until_delivered(2).await.len(), 2, "what is not ours stays");
+}
+
+#[tokio::test]
+async fn at_qos_0_an_item_is_done_when_the_broker_took_it() {
+    let qos = vec![QosRule { filter: "unregistered/+/fast".parse().unwrap(), qos: Qos::AtMostOnce }];
+    let rig = Rig::with(Config { qos, ..config() }, None).await;
+    rig.sink.set(Mood::Hold);
+    for name in ["fast", "sure"] {
+        rig.data(format!(r#"{{"NodeId":"s1","name":"{name}","value":1}}"#)).await.accepted();
+    }
+    rig.sink.until_held(2).await;
+    rig.sink.set(Mood::Lose);
+    rig.sink.until_lost(3).await;
+    rig.sink.set(Mood::Acknowledge);
+    let delivered = rig.sink.until_delivered(1).await;
+    let topics: Vec<_> = delivered.iter().map(|message| (message.topic.as_str(), message.qos)).collect();
+    assert_eq!(topics, [("unregistered/s1/sure", Qos::AtLeastOnce)], "what was taken at QoS 0 is not sent again");
+    while rig.nos.unacknowledged() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn limits_change_while_it_runs() {
+    let rig = Rig::with(config(), None).await;
+    rig.register("s1").await;
+    let limits = |sources_max| Config { limits: Limits { sources_max, ..Limits::default() }, ..config() };
+    rig.configure(limits(1));
+    rig.data("1").await.accepted();
+    rig.sink.until_delivered(1).await;
+    let answer = rig.send(crate::fixture::post("/registration", REGISTRATION)).await;
+    assert_eq!(answer.problem().0, 503);
+    rig.configure(limits(2));
+    rig.data("2").await.accepted();
+    rig.sink.until_delivered(2).await;
+    rig.register("s2").await;
+}
+
+const REGISTRATION: &str = r#"{"NodeId":"s2","NodeType":"sensor","CommunicationMode":"discrete"}"#;

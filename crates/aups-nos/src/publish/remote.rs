@@ -5,8 +5,11 @@
 //! broker lost is taken for delivered, and nothing overtakes. (A client that lived on would replay by itself, but report
 //! what a restarted broker forgot while later messages are already on their way.)
 
-use super::{Outgoing, Receipt, Sink, SinkError};
-use crate::KeyRequests;
+use super::{Outgoing, Qos, Receipt, Sink, SinkError};
+use crate::{
+    KeyRequests,
+    config::{ConfigInForce, Will},
+};
 use aups_core::{NosId, limits::KEY_REQUEST_BYTES_MAX, topic::KEY_REQUESTS};
 use aups_envelope::SecretBytes;
 use aups_net::tls::{TlsError, Trust, certificate_fault};
@@ -133,16 +136,24 @@ impl fmt::Debug for BrokerUrl {
 pub struct RemoteBroker {
     connection: watch::Receiver<Option<Client>>,
     task: JoinHandle<()>,
+    will: JoinHandle<()>,
 }
 
 impl RemoteBroker {
     /// Starts to connect. `trust`: whom to take for a broker at an `mqtts://` URL. `nos` names the client at the broker.
-    /// `key_requests` gets those that readers publish there.
-    pub fn connect(url: BrokerUrl, trust: &Trust, nos: &NosId, key_requests: KeyRequests) -> Result<Self, TlsError> {
+    /// `key_requests` gets those that readers publish there. `config` says which last will the connection has.
+    pub fn connect(
+        url: BrokerUrl,
+        trust: &Trust,
+        nos: &NosId,
+        key_requests: KeyRequests,
+        config: ConfigInForce,
+    ) -> Result<Self, TlsError> {
         let (announce, connection) = watch::channel(None);
         let tls = url.tls.then(|| trust.client_config(&[])).transpose()?.map(Arc::new);
-        let link = Link { url, tls, client_id: format!("aups-nos-{nos}"), announce, key_requests };
-        Ok(Self { connection, task: tokio::spawn(link.run()) })
+        let will = tokio::spawn(renew_will(config.clone(), connection.clone(), nos.clone()));
+        let link = Link { url, tls, nos: nos.clone(), announce, key_requests, config };
+        Ok(Self { connection, task: tokio::spawn(link.run()), will })
     }
 
     /// Waits until there is a connection.
@@ -154,7 +165,9 @@ impl RemoteBroker {
 
 impl Drop for RemoteBroker {
     fn drop(&mut self) {
+        // Without a word to the broker, which then says by the last will that this NOS is gone.
         self.task.abort();
+        self.will.abort();
     }
 }
 
@@ -196,21 +209,36 @@ impl Client {
 
     /// Not if too much waits already: at QoS 0 nobody counts on it.
     fn send(&self, message: Outgoing) {
-        let Outgoing { topic, payload, content_type, retain } = message;
+        self.publish_if_room(Outgoing { qos: Qos::AtMostOnce, ..message });
+    }
+
+    fn publish_if_room(&self, message: Outgoing) {
+        let Outgoing { topic, payload, content_type, retain, qos } = message;
         let sent = match self {
             Self::V5(client) => {
                 let properties =
                     v5::PublishProperties { content_type: Some(content_type.into()), ..Default::default() };
-                let options = v5::PublishOptions::at_most_once().retain(retain).properties(properties);
+                let options = v5_options(qos).retain(retain).properties(properties);
                 client.try_publish(topic.as_str(), payload, options).is_ok()
             }
             Self::V4(client) => {
-                let options = v4::PublishOptions::at_most_once().retain(retain);
+                let options = v4_options(qos).retain(retain);
                 client.try_publish(topic.as_str(), payload, options).is_ok()
             }
         };
         if !sent {
             warn!(%topic, "no room for a message to the broker");
+        }
+    }
+
+    /// Ends the connection in order; what is under way is published before. Another one follows.
+    fn end(&self) {
+        let ended = match self {
+            Self::V5(client) => client.try_disconnect().is_ok(),
+            Self::V4(client) => client.try_disconnect().is_ok(),
+        };
+        if !ended {
+            warn!("no room to end the connection: the last will stays as it was until the next one");
         }
     }
 
@@ -226,11 +254,49 @@ impl Client {
     }
 }
 
+fn v5_options(qos: Qos) -> v5::PublishOptions {
+    match qos {
+        Qos::AtMostOnce => v5::PublishOptions::at_most_once(),
+        Qos::AtLeastOnce => v5::PublishOptions::at_least_once(),
+    }
+}
+
+fn v4_options(qos: Qos) -> v4::PublishOptions {
+    match qos {
+        Qos::AtMostOnce => v4::PublishOptions::at_most_once(),
+        Qos::AtLeastOnce => v4::PublishOptions::at_least_once(),
+    }
+}
+
+/// A last will is given when a connection begins: a new one needs a new connection. What the broker keeps of the old one
+/// is cleared.
+async fn renew_will(mut config: ConfigInForce, connection: watch::Receiver<Option<Client>>, nos: NosId) {
+    let mut known = config.borrow_and_update().config.will.clone();
+    while config.changed().await.is_ok() {
+        let will = config.borrow_and_update().config.will.clone();
+        if will == known {
+            continue;
+        }
+        let old = mem::replace(&mut known, will);
+        if let Some(client) = connection.borrow().as_ref() {
+            if let Some(cleared) = old.and_then(|old| old.cleared(&nos)) {
+                client.publish_if_room(cleared);
+            }
+            client.end();
+        }
+    }
+}
+
 async fn publish_v5(client: &v5::AsyncClient, batch: Vec<Outgoing>) -> Result<Receipt, SinkError> {
     let mut notices = Vec::with_capacity(batch.len());
-    for Outgoing { topic, payload, content_type, retain } in batch {
+    for Outgoing { topic, payload, content_type, retain, qos } in batch {
         let properties = v5::PublishProperties { content_type: Some(content_type.into()), ..Default::default() };
-        let options = v5::PublishOptions::at_least_once().retain(retain).properties(properties);
+        if qos == Qos::AtMostOnce {
+            let options = v5_options(qos).retain(retain).properties(properties);
+            client.publish(topic.as_str(), payload, options).await.map_err(|_| connection_lost())?;
+            continue;
+        }
+        let options = v5_options(qos).retain(retain).properties(properties);
         let notice = client.publish_tracked(topic.as_str(), payload, options).await;
         notices.push(notice.map_err(|_| connection_lost())?);
     }
@@ -248,8 +314,13 @@ async fn publish_v5(client: &v5::AsyncClient, batch: Vec<Outgoing>) -> Result<Re
 
 async fn publish_v4(client: &v4::AsyncClient, batch: Vec<Outgoing>) -> Result<Receipt, SinkError> {
     let mut notices = Vec::with_capacity(batch.len());
-    for Outgoing { topic, payload, retain, .. } in batch {
-        let options = v4::PublishOptions::at_least_once().retain(retain);
+    for Outgoing { topic, payload, retain, qos, .. } in batch {
+        if qos == Qos::AtMostOnce {
+            let options = v4_options(qos).retain(retain);
+            client.publish(topic.as_str(), payload, options).await.map_err(|_| connection_lost())?;
+            continue;
+        }
+        let options = v4_options(qos).retain(retain);
         let notice = client.publish_tracked(topic.as_str(), payload, options).await;
         notices.push(notice.map_err(|_| connection_lost())?);
     }
@@ -274,9 +345,10 @@ fn connection_lost() -> SinkError {
 struct Link {
     url: BrokerUrl,
     tls: Option<Arc<ClientConfig>>,
-    client_id: String,
+    nos: NosId,
     announce: watch::Sender<Option<Client>>,
     key_requests: KeyRequests,
+    config: ConfigInForce,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,7 +387,7 @@ impl Link {
     }
 
     async fn connection_v5(&self) -> Ended {
-        let mut options = v5::MqttOptions::new(&*self.client_id, (&*self.url.host, self.url.port));
+        let mut options = v5::MqttOptions::new(self.client_id(), (&*self.url.host, self.url.port));
         options.set_keep_alive(KEEP_ALIVE_S).set_clean_start(true).set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
         options.set_max_packet_size(Some(INCOMING_BYTES_MAX)).set_receive_maximum(Some(RECEIVE_MAX));
         if let Some((user, password)) = &self.url.credentials {
@@ -323,6 +395,11 @@ impl Link {
         }
         if let Some(tls) = &self.tls {
             options.set_transport(v5::Transport::tls_with_config(v5::TlsConfiguration::Rustls(Arc::clone(tls))));
+        }
+        let will = self.will();
+        if let Some(Outgoing { topic, payload, qos, retain, .. }) = self.offline(will.as_ref()) {
+            let qos = if qos == Qos::AtMostOnce { v5::QoS::AtMostOnce } else { v5::QoS::AtLeastOnce };
+            options.set_last_will(v5::mqttbytes::v5::LastWill::new(topic.as_str(), payload, qos, retain, None));
         }
         let (client, mut events) = v5::AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
         let (mut connected, mut shared) = (false, true);
@@ -333,7 +410,7 @@ impl Link {
                     let client = Client::V5(client.clone());
                     shared = answer.properties.and_then(|told| told.shared_subscription_available) != Some(0);
                     client.subscribe(&key_request_filter(shared));
-                    self.announce(client, Protocol::V5);
+                    self.announce(client, Protocol::V5, will.as_ref());
                 }
                 Ok(v5::Event::Incoming(v5::Packet::SubAck(answer))) => {
                     let is_taken = |code: &_| matches!(code, v5::SubscribeReasonCode::Success(_));
@@ -358,7 +435,7 @@ impl Link {
     }
 
     async fn connection_v4(&self) -> Ended {
-        let mut options = v4::MqttOptions::new(&*self.client_id, (&*self.url.host, self.url.port));
+        let mut options = v4::MqttOptions::new(self.client_id(), (&*self.url.host, self.url.port));
         options.set_keep_alive(KEEP_ALIVE_S).set_clean_session(true).set_inflight(IN_FLIGHT_MAX);
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
         if let Some((user, password)) = &self.url.credentials {
@@ -366,6 +443,11 @@ impl Link {
         }
         if let Some(tls) = &self.tls {
             options.set_transport(v4::Transport::tls_with_config(v4::TlsConfiguration::Rustls(Arc::clone(tls))));
+        }
+        let will = self.will();
+        if let Some(Outgoing { topic, payload, qos, retain, .. }) = self.offline(will.as_ref()) {
+            let qos = if qos == Qos::AtMostOnce { v4::QoS::AtMostOnce } else { v4::QoS::AtLeastOnce };
+            options.set_last_will(v4::LastWill::new(topic.as_str(), payload, qos, retain));
         }
         let (client, mut events) = v4::AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
         let mut connected = false;
@@ -375,7 +457,7 @@ impl Link {
                     connected = true;
                     let client = Client::V4(client.clone());
                     client.subscribe(&key_request_filter(false));
-                    self.announce(client, Protocol::V4);
+                    self.announce(client, Protocol::V4, will.as_ref());
                 }
                 Ok(v4::Event::Incoming(v4::Packet::SubAck(answer))) => {
                     if answer.return_codes.contains(&v4::SubscribeReasonCode::Failure) {
@@ -409,7 +491,23 @@ impl Link {
         );
     }
 
-    fn announce(&self, client: Client, protocol: Protocol) {
+    fn client_id(&self) -> String {
+        format!("aups-nos-{}", self.nos)
+    }
+
+    /// The last will that a connection has which begins now.
+    fn will(&self) -> Option<Will> {
+        self.config.borrow().config.will.clone()
+    }
+
+    fn offline(&self, will: Option<&Will>) -> Option<Outgoing> {
+        will.and_then(|will| will.offline(&self.nos))
+    }
+
+    fn announce(&self, client: Client, protocol: Protocol, will: Option<&Will>) {
+        if let Some(online) = will.and_then(|will| will.online(&self.nos)) {
+            client.publish_if_room(online);
+        }
         info!(broker = %self.url, ?protocol, "connected to the broker");
         self.announce.send_replace(Some(client));
     }

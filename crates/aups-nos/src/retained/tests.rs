@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixture::entry;
+use aups_core::KeyId;
 
 fn retained(filters: &[&str]) -> Retained {
     Retained::new(filters.iter().map(|filter| filter.parse().unwrap()).collect())
@@ -49,4 +50,26 @@ fn topics_that_wait_keep_their_turn_however_often_things_change() {
         retained.keep(next);
     }
     assert_eq!(seen.len(), 10, "each had its turn");
+}
+
+#[test]
+fn what_no_filter_names_any_more_is_cleared_unless_it_is_retained_again() {
+    let mut retained = retained(&["unregistered/#"]);
+    let published =
+        |text: &str| Last { under: Some(SealedUnder::of(&KeyId::from_bytes([0; 24]))), ..last(entry(text)) };
+    for name in ["a", "b", "c"] {
+        retained.keep(published(&format!(r#"{{"NodeId":"s1","name":"{name}","value":1}}"#)));
+    }
+    retained.keep(last(entry(r#"{"NodeId":"s1","name":"nobody","value":1}"#)));
+    retained.look_again();
+    retained.set_filters(vec!["unregistered/s1/a".parse().unwrap()]);
+    assert!(retained.is_stale());
+    // One of them is retained again before it was cleared.
+    retained.set_filters(vec!["unregistered/#".parse().unwrap()]);
+    retained.keep(published(r#"{"NodeId":"s1","name":"b","value":2}"#));
+    let cleared: Vec<_> = std::iter::from_fn(|| retained.next_to_clear()).map(|topic| topic.to_string()).collect();
+    assert_eq!(cleared, ["unregistered/s1/c"]);
+    let looked_at = retained.next_stale().unwrap();
+    assert_eq!(looked_at.entry.topic.as_str(), "unregistered/s1/a");
+    assert!(retained.next_stale().is_none() && !retained.is_stale());
 }

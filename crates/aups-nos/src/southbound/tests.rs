@@ -1,5 +1,6 @@
 use crate::{
-    Allowance, BacklogLimits, Config, NosSettings, Rate, Registration,
+    Allowance, Config, NosSettings, Rate, Registration,
+    config::Limits,
     config::Quotas,
     fixture::{Answer, Mood, Rig, Setup, data, from, lines, post, quota, with_bearer, with_type},
     json::tests::rfc8259::{ALLOWED, FORBIDDEN, REFUSED_BY_US},
@@ -397,8 +398,9 @@ async fn a_registered_source_may_have_a_quota() {
 }
 
 fn small_backlog(wait_max: Duration) -> Setup {
-    let backlog = BacklogLimits { items_max: 10, wait_max, ..BacklogLimits::default() };
-    Setup { settings: NosSettings { backlog, ..NosSettings::default() }, config: quota(Rate::per_second(100_000)) }
+    let wait_ms = wait_max.as_millis().try_into().unwrap();
+    let limits = Limits { backlog_items_max: 10, backlog_wait_max_ms: wait_ms, ..Limits::default() };
+    Config { limits, ..quota(Rate::per_second(100_000)) }.into()
 }
 
 /// Sends until there is no room, and gives what was taken and the refusal.

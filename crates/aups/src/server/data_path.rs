@@ -7,6 +7,7 @@ use super::{
     process::Process,
     serving::listen_failed,
     sink::{EmbeddedBroker, ForeignSessions},
+    status::Status,
     tls::{Tls, reached_at},
 };
 use crate::settings::{Durability, Registration, ServerSettings};
@@ -61,7 +62,9 @@ impl DataPath {
         let signing_key = custody::nos_signing_key(store(), keyring, &id).await?;
         let source_master = custody::source_master(store(), keyring, &id).await?;
         let (key_requests_in, key_requests) = key_request_queue();
-        let mqtt = Mqtt::start(settings, tls, &id, Arc::clone(&readers), decisions.clone(), key_requests_in).await?;
+        let started =
+            Mqtt::start(settings, tls, &id, Arc::clone(&readers), decisions.clone(), key_requests_in, &config);
+        let mqtt = started.await?;
         let nos = Nos::start(NosParts {
             id,
             realm_key: key,
@@ -83,14 +86,18 @@ impl DataPath {
         let nos = nos.await?;
         process.keep_up(tell_quarantines(nos.quarantine().follow(), Arc::clone(&process.audit)));
         process.keep_up(review_sessions(decisions, Arc::clone(&mqtt.sessions)));
+        if let Some(status) = &mqtt.status {
+            process.keep_up(status.clone().keep());
+        }
         Ok(Self { nos, mqtt })
     }
 
     /// Takes no more data, and publishes what was taken.
     pub(super) async fn drain(self) {
         self.nos.drain().await;
-        if let Some(broker) = &self.mqtt.broker {
-            broker.shutdown().await;
+        if let Some(status) = &self.mqtt.status {
+            status.end().await;
+            status.broker.shutdown().await;
         }
     }
 }
@@ -99,7 +106,8 @@ impl DataPath {
 pub(super) struct Mqtt {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) sessions: Arc<dyn Sessions>,
-    broker: Option<Arc<Broker>>,
+    /// Of the embedded broker.
+    status: Option<Status>,
     /// Where it is, as host and port.
     pub(super) address: String,
     /// The same as readers get it.
@@ -114,15 +122,17 @@ impl Mqtt {
         readers: Arc<dyn Credentials>,
         decisions: watch::Receiver<Arc<Pdp>>,
         key_requests: KeyRequests,
+        config: &ConfigInForce,
     ) -> anyhow::Result<Self> {
         if let Some(url) = &settings.broker {
             let url: BrokerUrl = url.parse()?;
             // Shown without user and password: those are the NOS's own.
             let shown = url.to_string();
             let address = url.address();
-            let sink = Arc::new(RemoteBroker::connect(url, &trust_in_broker(settings)?, nos, key_requests)?);
+            let sink =
+                Arc::new(RemoteBroker::connect(url, &trust_in_broker(settings)?, nos, key_requests, config.clone())?);
             let url = settings.public_mqtt_url.clone().unwrap_or(shown);
-            return Ok(Self { sink, sessions: Arc::new(ForeignSessions), broker: None, address, url });
+            return Ok(Self { sink, sessions: Arc::new(ForeignSessions), status: None, address, url });
         }
         let gate = RealmGate { readers, decisions, key_requests };
         let data_dir = (settings.durability == Durability::Disk).then(|| settings.data_dir.join("broker"));
@@ -137,7 +147,8 @@ impl Mqtt {
         let url = settings.public_mqtt_url.clone().unwrap_or_else(by_address);
         let embedded = Arc::new(EmbeddedBroker(Arc::clone(&broker)));
         let address = broker.local_addr().to_string();
-        Ok(Self { sink: Arc::clone(&embedded) as _, sessions: embedded, broker: Some(broker), address, url })
+        let status = Status { broker, nos: nos.clone(), config: config.clone() };
+        Ok(Self { sink: Arc::clone(&embedded) as _, sessions: embedded, status: Some(status), address, url })
     }
 }
 

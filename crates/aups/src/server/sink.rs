@@ -3,7 +3,7 @@
 use super::admin::Sessions;
 use aups_broker::Broker;
 use aups_core::Topic;
-use aups_nos::{Outgoing, Receipt, Sink, SinkError};
+use aups_nos::{Outgoing, Qos, Receipt, Sink, SinkError};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use std::sync::Arc;
@@ -38,9 +38,10 @@ impl Sink for EmbeddedBroker {
     }
 }
 
-fn in_its_words(message: Outgoing) -> aups_broker::Outgoing {
-    let Outgoing { topic, payload, content_type, retain } = message;
-    aups_broker::Outgoing { topic: topic.to_string(), payload, content_type, retain }
+pub(super) fn in_its_words(message: Outgoing) -> aups_broker::Outgoing {
+    let Outgoing { topic, payload, content_type, retain, qos } = message;
+    let at_most_once = qos == Qos::AtMostOnce;
+    aups_broker::Outgoing { topic: topic.to_string(), payload, content_type, retain, at_most_once }
 }
 
 impl Sessions for EmbeddedBroker {

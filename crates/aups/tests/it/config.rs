@@ -2,7 +2,7 @@
 
 use crate::{
     apart::Realm,
-    program::{Answer, Aups, Lines, METEO, PATIENCE, text},
+    program::{Answer, Aups, Lines, METEO, Mosquitto, PATIENCE, text},
 };
 use serde_json::{Value, json};
 use std::{fs, process::Output, time::Instant};
@@ -172,6 +172,67 @@ fn topics_change_between_two_items_without_a_restart() {
             break;
         }
     }
+}
+
+#[test]
+fn what_is_retained_changes_without_a_restart() {
+    let aups = Aups::start();
+    aups.apply(METEO);
+    aups.reader("alice", &["--attr", "roles=meteorologist"]);
+    let credential = aups.source("sensor1");
+    let retained = |seconds: &str| {
+        let sub = ["sub", "--as", "alice.json", "data/#", "--json", "--count", "1", "--timeout", seconds];
+        text(&aups.run(&sub).stdout)
+    };
+    let send = |value: u64| assert_eq!(aups.send(&credential, &value.to_string()).status, 202);
+    send(1);
+    assert_eq!(put(&aups, r#"{"retain":["data/#"],"qos":[{"filter":"data/#","qos":0}]}"#, &[]).status, 200);
+    send(2);
+    let line = retained("30");
+    assert!(line.contains(r#""status":"retained""#) && line.contains(r#""value":2"#), "{line}");
+    assert_eq!(put(&aups, "{}", &[]).status, 200);
+    let deadline = Instant::now() + PATIENCE;
+    while !retained("1").is_empty() {
+        assert!(Instant::now() < deadline, "it is still retained:\n{}", aups.log());
+    }
+    assert_eq!(
+        put(&aups, r#"{"qos":[{"filter":"data/#","qos":2}]}"#, &[]).json()["errors"][0]["pointer"],
+        "/qos/0/qos"
+    );
+}
+
+const WILL: &str = r#"{"will":{"topic":"status/{nosId}"}}"#;
+
+/// What is said on the topics of the NOSs from now on, retained messages first.
+fn statuses(command: &mut std::process::Command) -> Lines {
+    Lines::of(command.args(["-t", "status/#", "-F", "%t=%p", "-q", "1"]))
+}
+
+#[test]
+fn a_nos_says_at_its_own_broker_that_it_is_there() {
+    let mut aups = Aups::start();
+    aups.apply(EVERYTHING);
+    let alice = aups.reader("alice", &["--attr", "roles=meteorologist"]);
+    assert_eq!(put(&aups, WILL, &[]).status, 200);
+    let mut said = statuses(&mut aups.mosquitto_sub(Some(&alice), &[]));
+    assert_eq!(said.next(), "status/nos-1=online");
+    assert_eq!(put(&aups, &WILL.replace("status/", "status/of/"), &[]).status, 200);
+    assert_eq!((said.next(), said.next()), ("status/nos-1=".into(), "status/of/nos-1=online".into()));
+    assert!(aups.terminate().status.success());
+    assert_eq!(said.next(), "status/of/nos-1=offline");
+}
+
+#[test]
+fn a_broker_elsewhere_says_when_a_nos_is_gone() {
+    let mosquitto = Mosquitto::start();
+    let mut aups = Aups::start_with(&["--broker", &format!("mqtt://127.0.0.1:{}", mosquitto.port)]);
+    let mut said = statuses(&mut mosquitto.sub_command(&[]));
+    assert_eq!(put(&aups, WILL, &[]).status, 200);
+    assert_eq!(said.next(), "status/nos-1=online");
+    assert_eq!(put(&aups, &WILL.replace("status/", "status/of/"), &[]).status, 200);
+    assert_eq!((said.next(), said.next()), ("status/nos-1=".into(), "status/of/nos-1=online".into()));
+    aups.kill();
+    assert_eq!(said.next(), "status/of/nos-1=offline");
 }
 
 #[test]

@@ -1,13 +1,28 @@
 use super::*;
-use crate::{Config, config::fixed, fixture::entry};
+use crate::{
+    Config,
+    config::{Limits, fixed},
+    fixture::entry,
+};
 use std::time::Duration;
 
 fn limits(items_max: usize) -> BacklogLimits {
     BacklogLimits { items_max, bytes_max: 1 << 20, wait_max: Duration::from_mins(1) }
 }
 
+fn config(limits: BacklogLimits) -> ConfigInForce {
+    let BacklogLimits { items_max, bytes_max, wait_max } = limits;
+    let limits = Limits {
+        backlog_items_max: items_max,
+        backlog_bytes_max: bytes_max,
+        backlog_wait_max_ms: wait_max.as_millis().try_into().unwrap(),
+        ..Limits::default()
+    };
+    fixed(Config { limits, ..Config::default() }).unwrap()
+}
+
 fn in_memory(limits: BacklogLimits) -> Arc<Backlog> {
-    Backlog::new(limits, fixed(Config::default()).unwrap(), None, Durability::Memory)
+    Backlog::new(config(limits), None, Durability::Memory)
 }
 
 fn entries(values: std::ops::Range<u32>) -> Vec<Entry> {
@@ -81,7 +96,7 @@ async fn stopping_refuses_what_comes_and_gives_what_is_there() {
 async fn what_does_not_fit_the_window_is_read_from_disk_and_the_window_catches_up() {
     let dir = tempfile::tempdir().unwrap();
     let queue = IngestQueue::open(dir.path(), aups_store::QueueLimits::default()).await.unwrap();
-    let backlog = Backlog::new(limits(10), fixed(Config::default()).unwrap(), Some(queue), Durability::Disk);
+    let backlog = Backlog::new(config(limits(10)), Some(queue), Durability::Disk);
     let mut expected = 0;
     for round in 0..20 {
         let start = round * 50;
@@ -116,7 +131,7 @@ async fn marks_outlive_the_backlog_in_either_mode() {
         let dir = tempfile::tempdir().unwrap();
         let open = async || {
             let queue = IngestQueue::open(dir.path(), aups_store::QueueLimits::default()).await.unwrap();
-            Backlog::new(limits(10), fixed(Config::default()).unwrap(), Some(queue), durability)
+            Backlog::new(config(limits(10)), Some(queue), durability)
         };
         {
             let backlog = open().await;
@@ -135,10 +150,23 @@ async fn marks_outlive_the_backlog_in_either_mode() {
 async fn what_finds_no_room_in_memory_leaves_no_mark() {
     let dir = tempfile::tempdir().unwrap();
     let queue = IngestQueue::open(dir.path(), aups_store::QueueLimits::default()).await.unwrap();
-    let backlog = Backlog::new(limits(2), fixed(Config::default()).unwrap(), Some(queue), Durability::Memory);
+    let backlog = Backlog::new(config(limits(2)), Some(queue), Durability::Memory);
     backlog.append(entries(0..2), vec![]).await.unwrap();
     assert_eq!(backlog.has_room(1, 1), Err(NotTaken::Full));
     let mark = vec![(Bytes::from_static(b"key"), Bytes::from_static(b"value"))];
     assert_eq!(backlog.append(entries(2..3), mark).await.unwrap_err().0, NotTaken::Full);
     assert!(backlog.marks("").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_higher_limit_lets_in_who_waits() {
+    let backlog = in_memory(limits(2));
+    backlog.append(entries(0..2), vec![]).await.unwrap();
+    let (appended, ()) = tokio::join!(backlog.append_waiting(entries(2..4)), async {
+        tokio::task::yield_now().await;
+        backlog.set_limits(limits(4));
+    });
+    appended.unwrap();
+    backlog.set_limits(limits(1));
+    assert_eq!(values(&backlog.take(10).await.unwrap().unwrap()), [0, 1, 2, 3], "a lower one throws nothing away");
 }

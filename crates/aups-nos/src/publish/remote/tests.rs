@@ -131,18 +131,25 @@ async fn read_packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     Some((kind, packet))
 }
 
+/// The default configuration.
+fn plain() -> ConfigInForce {
+    crate::config::fixed(crate::Config::default()).unwrap()
+}
+
 fn batch(names: &[&str]) -> Vec<Outgoing> {
     let message = |name: &&str| Outgoing {
         topic: name.parse().unwrap(),
         payload: Bytes::from_static(b"{}"),
         content_type: "application/aups+json",
         retain: false,
+        qos: Qos::AtLeastOnce,
     };
     names.iter().map(message).collect()
 }
 
 fn remote(url: BrokerUrl) -> RemoteBroker {
-    RemoteBroker::connect(url, &Trust::System, &"nos-1".parse().unwrap(), crate::key_request_queue().0).unwrap()
+    RemoteBroker::connect(url, &Trust::System, &"nos-1".parse().unwrap(), crate::key_request_queue().0, plain())
+        .unwrap()
 }
 
 #[tokio::test]
@@ -228,7 +235,7 @@ async fn key_requests_come_by_a_shared_subscription_or_where_there_is_none_by_a_
     ] {
         let (mut broker, url) = FakeBroker::new(manners).await;
         let (requests, mut waiting) = crate::key_request_queue();
-        let remote = RemoteBroker::connect(url, &Trust::System, &"nos-1".parse().unwrap(), requests).unwrap();
+        let remote = RemoteBroker::connect(url, &Trust::System, &"nos-1".parse().unwrap(), requests, plain()).unwrap();
         let answer = async {
             // What the broker retained is no request of now.
             assert_eq!(waiting.next().await, ("alice".parse().unwrap(), Bytes::from("new")));

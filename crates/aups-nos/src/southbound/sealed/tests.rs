@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    BacklogLimits, Durability, NosSettings,
+    Config, Durability, NosSettings,
+    config::Limits,
     fixture::{Answer, Mood, NOW, Rig, data, post, with_bearer, with_type},
 };
 use aups_core::{ManualClock, Session, Suite, UnixMillis};
@@ -174,8 +175,8 @@ async fn sessions_and_seqs_rise_and_nothing_is_taken_twice() {
 
 #[tokio::test]
 async fn what_was_refused_for_want_of_room_may_be_sent_again_as_it_is() {
-    let backlog = BacklogLimits { items_max: 1, ..BacklogLimits::default() };
-    let rig = Rig::with(NosSettings { backlog, ..NosSettings::default() }, None).await;
+    let limits = Limits { backlog_items_max: 1, ..Limits::default() };
+    let rig = Rig::with(Config { limits, ..Config::default() }, None).await;
     rig.sink.set(Mood::Away);
     let source = Sealing::register(&rig, "s1", Suite::Aes256Gcm).await;
     let refused = loop {
