@@ -48,11 +48,7 @@ impl Mappings {
 
     /// The readings that the first mapping that fits makes of a value; `None` if none fits. Cost: a branch where there are
     /// no mappings.
-    pub(crate) fn apply<'m>(
-        &'m self,
-        value: Value<'_>,
-        origin: Origin<'_>,
-    ) -> Result<Option<Vec<Normalised<'m>>>, Excess> {
+    pub fn apply<'m>(&'m self, value: Value<'_>, origin: Origin<'_>) -> Result<Option<Vec<Normalised<'m>>>, Excess> {
         if self.all.is_empty() {
             return Ok(None);
         }

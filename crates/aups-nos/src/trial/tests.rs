@@ -20,9 +20,10 @@ fn trial(mappings: Value, registered: bool) -> Trial {
         registered_at: NOW,
         marks: Marks::default(),
     };
-    let source = match registered {
-        true => TrialSource::Registered(Arc::new(record)),
-        false => TrialSource::Unregistered([192, 0, 2, 1].into()),
+    let source = if registered {
+        TrialSource::Registered(Arc::new(record))
+    } else {
+        TrialSource::Unregistered([192, 0, 2, 1].into())
     };
     Trial::new(fixed(config).unwrap(), source, Arc::new(ManualClock::at(NOW)))
 }
