@@ -17,7 +17,7 @@ use crate::{
     seal::Sealer,
     settings::NosSettings,
     sources::{Sources, SourcesError},
-    southbound::{Idempotency, Meters, Southbound, clear_marks, post_data, post_registration, restore_marks},
+    southbound::{Meters, Southbound, clear_marks, post_data, post_registration, restore_marks},
     usage::{Usage, UsageError},
 };
 use aups_core::{Clock, NosId};
@@ -161,6 +161,7 @@ impl Nos {
         let pep =
             Pep::new(id.clone(), policies.clone(), Arc::clone(&ktm), Arc::clone(&sources), limits.scopes_per_level_max);
         let backlog = Backlog::new(config.clone(), queue, settings.durability);
+        let idempotency = restore_marks(&backlog, &sources, Arc::clone(&clock)).await?;
         let changes = Changes::new(policies.clone(), &*ktm, &sources);
         let pipeline = Pipeline::new(PipelineParts {
             nos: id.clone(),
@@ -174,7 +175,7 @@ impl Nos {
             changes,
         });
         let worker = tokio::spawn(pipeline.run());
-        let key_service = KeyService::new(KeyServiceParts {
+        let key_service = Arc::new(KeyService::new(KeyServiceParts {
             nos: id,
             realm_key,
             signing_key,
@@ -186,12 +187,9 @@ impl Nos {
             config: config.clone(),
             clock: Arc::clone(&clock),
             limits: settings.key_service,
-        });
-        let key_service = Arc::new(key_service);
+        }));
         let key_answers = tokio::spawn(answer_requests(Arc::clone(&key_service), key_requests, sink));
         let (quarantine, releases) = Quarantine::start(config.clone(), Arc::clone(&clock));
-        let idempotency = Arc::new(Idempotency::new(Arc::clone(&clock)));
-        restore_marks(&backlog, &sources, &idempotency).await?;
         let southbound = Southbound {
             sources,
             acceptance: Acceptance::new(config, settings.transport, clock, address_salt),
@@ -201,8 +199,8 @@ impl Nos {
             idempotency,
         };
         let southbound = Arc::new(southbound);
-        let marks = tokio::spawn(clear_marks(Arc::downgrade(&southbound)));
         Ok(Self {
+            marks: tokio::spawn(clear_marks(Arc::downgrade(&southbound))),
             southbound,
             key_service,
             backlog,
@@ -210,7 +208,6 @@ impl Nos {
             worker,
             key_answers,
             releases,
-            marks,
             drain_max: settings.drain_max,
         })
     }

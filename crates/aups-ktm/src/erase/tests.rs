@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     Ktm, KtmSettings,
-    custody::KekFile,
+    custody::{KekFile, source_master},
     error::KtmError,
     fixture::{Busy, LIFE, NOW, Rig, spec},
     service::KeysTopicsManager as _,
@@ -54,6 +54,22 @@ async fn after_a_destruction_everything_lies_under_a_new_version_and_the_old_one
     }
     let opened = Ktm::open(old, rig.keyring.clone(), rig.clock.clone(), KtmSettings::default()).await;
     assert!(matches!(opened, Err(KtmError::WrongKek)));
+}
+
+#[tokio::test]
+async fn the_master_of_sources_is_wrapped_anew_and_stays_the_same() {
+    let rig = Rig::new().await;
+    let (nos, node, id) = ("nos-1".parse().unwrap(), "s1".parse().unwrap(), aups_core::KeyId::from_bytes([1; 24]));
+    let credential = async || {
+        let master = source_master(rig.store.clone(), &rig.keyring, &nos).await.unwrap();
+        *master.credential(&node, &id).expose()
+    };
+    let before = credential().await;
+    let spec = rig.spec(0);
+    rig.ktm.ensure_scope(&spec).await.unwrap();
+    rig.ktm.destroy(&spec.id).await.unwrap();
+    assert_eq!((versions(&*rig.store).await, rig.keyring.has_earlier()), (vec![2], false));
+    assert_eq!(credential().await, before);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ pub(super) struct RequestKey(String);
 
 impl RequestKey {
     /// That of a request, if it has one: a string in quotes (RFC 9651 section 3.3.3), or the same without them where it needs none.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
         let mut all = headers.get_all("idempotency-key").iter();
         let Some(first) = all.next() else { return Ok(None) };
         let key = first.to_str().ok().map(str::trim).and_then(unquoted);
@@ -51,7 +51,7 @@ impl RequestKey {
                     "give Idempotency-Key once, as 1 to {KEY_CHARS_MAX} ASCII characters in quotes, for instance a UUID that is \
                      new for each request and the same when it is sent again"
                 );
-                Err(Problem::new(400, "malformed-idempotency-key", "malformed Idempotency-Key", detail))
+                Err(Problem::new(400, "malformed-idempotency-key", "malformed Idempotency-Key", detail).into())
             }
         }
     }

@@ -5,23 +5,31 @@ use crate::{
     pipeline::backlog::Backlog,
     sources::{Sources, sealing::SESSION_PREFIX},
 };
+use aups_core::Clock;
 use aups_store::QueueError;
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 /// How often what is out of date is cleared away.
-const CLEARED_EVERY: Duration = Duration::from_secs(60);
+const CLEARED_EVERY: Duration = Duration::from_mins(1);
 
 /// Goes on from what the run before kept.
 pub(crate) async fn restore_marks(
     backlog: &Backlog,
     sources: &Sources,
-    idempotency: &Idempotency,
-) -> Result<(), QueueError> {
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<Idempotency>, QueueError> {
+    let idempotency = Arc::new(Idempotency::new(clock));
     let mut left_over = sources.restore_marks(backlog.marks(SESSION_PREFIX).await?);
     left_over.extend(idempotency.restore(backlog.marks(REQUEST_PREFIX).await?));
-    if left_over.is_empty() { Ok(()) } else { backlog.remove_marks(left_over).await }
+    if !left_over.is_empty() {
+        backlog.remove_marks(left_over).await?;
+    }
+    Ok(idempotency)
 }
 
 /// Clears away the marks of requests that are long past and of keys that hold no more.

@@ -44,7 +44,9 @@ impl Once {
         match backlog.append(entries, marks).await {
             Ok(()) => {
                 place.into_iter().for_each(Raised::keep);
-                request.into_iter().for_each(|request| request.taken(items));
+                if let Some(request) = request {
+                    request.taken(items);
+                }
                 Ok(())
             }
             Err((why, _)) => {

@@ -37,9 +37,9 @@ pub(super) async fn take_sealed(
     let sealed = read_whole(body).await?;
     let Opened { source, place, content, text } = match open(southbound, claimed, &sealed) {
         Ok(opened) => opened,
-        Err(problem) => {
+        Err(refusal) => {
             southbound.charge(&southbound.charges(claimed, from), 1)?;
-            return Err(problem.into());
+            return Err(refusal);
         }
     };
     southbound.admit_source(&source.record)?;
@@ -62,18 +62,18 @@ pub(super) async fn take_sealed(
     take_text(southbound, &sender, &charges, content, &text, Once::of_place(request, place)).await
 }
 
-fn open(southbound: &Southbound, claimed: &Sender, sealed: &[u8]) -> Result<Opened, Problem> {
+fn open(southbound: &Southbound, claimed: &Sender, sealed: &[u8]) -> Result<Opened, Refusal> {
     let message = SealedMessage::parse(sealed).map_err(|error| malformed(&error))?;
     let (source, text) = southbound.sources.open_sealed(&message).ok_or_else(not_authentic)?;
     if let Sender::Registered { source: claimed, .. } = claimed
         && claimed.node_id != source.record.node_id
     {
-        return Err(not_authentic());
+        return Err(not_authentic().into());
     }
     let content = match message.header().content {
         ContentType::Json => Content::Json,
         ContentType::SenmlJson => Content::Senml,
-        ContentType::Octets | ContentType::Cbor => return Err(content_refused()),
+        ContentType::Octets | ContentType::Cbor => return Err(content_refused().into()),
     };
     Ok(Opened { source, place: Place::of(message.header()), content, text })
 }

@@ -4,7 +4,7 @@ use aups_core::ManualClock;
 use axum::http::{HeaderValue, Request};
 use std::net::Ipv4Addr;
 
-fn key(value: &str) -> Result<Option<RequestKey>, Problem> {
+fn key(value: &str) -> Result<Option<RequestKey>, Refusal> {
     let mut headers = HeaderMap::new();
     headers.append("idempotency-key", HeaderValue::from_bytes(value.as_bytes()).unwrap());
     RequestKey::of(&headers)
@@ -26,7 +26,7 @@ fn a_key_is_a_string_in_quotes_or_bare() {
     for value in
         ["", "\"\"", "\"", "\"a", "a b", "a\"", "\"a\";p=1", "\"a\\x\"", "\"é\"", "a,b", &long, &format!("\"{long}\"")]
     {
-        assert_eq!(key(value).unwrap_err().kind, "urn:aups:error:malformed-idempotency-key", "{value}");
+        assert_eq!(key(value).unwrap_err().code(), "malformed-idempotency-key", "{value}");
     }
     let mut twice = HeaderMap::new();
     twice.append("idempotency-key", HeaderValue::from_static("a"));
@@ -75,7 +75,7 @@ fn what_was_taken_is_known_for_ten_minutes_and_what_was_not_can_be_sent_again() 
     request.taken(3);
     assert_eq!((again(&of, &at(1), "a"), refused(&of, &at(1), "a", b"other").0), (Some(3), 422));
     drop(first(&of, &at(2), "a"));
-    clock.advance(REMEMBERED_FOR - Duration::from_millis(1));
+    clock.advance(REMEMBERED_FOR.checked_sub(Duration::from_millis(1)).unwrap());
     assert_eq!(again(&of, &at(1), "a"), Some(3));
     clock.advance(Duration::from_millis(1));
     drop(first(&of, &at(1), "a"));
@@ -96,7 +96,7 @@ fn marks_are_read_back_until_they_are_out_of_date() {
     assert_eq!(refused(&restarted, &at(1), "a", b"other").0, 422);
     clock.advance(REMEMBERED_FOR);
     drop(first(&restarted, &at(1), "a"));
-    assert_eq!(restarted.take_forgotten(), [mark.0.clone()]);
+    assert_eq!(restarted.take_forgotten(), std::slice::from_ref(&mark.0));
     let late = Arc::new(Idempotency::with_limits(clock, 10, 10));
     assert_eq!(late.restore(marks()).len(), 2);
 }

@@ -34,7 +34,7 @@ impl Sealing {
         let key = Secret::from_bytes(b64::decode_array(text("key")).unwrap());
         let node = text("NodeId").parse().unwrap();
         let sealer = SourceSealer::new(&node, suite, &key, text("credentialId").parse().unwrap(), session);
-        Self { suite, session, sealer, told }
+        Self { told, suite, session, sealer }
     }
 
     /// The same source in another session.
