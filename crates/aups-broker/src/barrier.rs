@@ -1,7 +1,7 @@
-//! Says when a published message can no longer be lost to a kill.
+//! Says when a published message can no longer be lost to a kill or a power cut.
 //!
 //! The `mqtt5` crate writes queued messages and messages in flight some time after they are routed. The barrier makes it
-//! write, again and again while there is something to say: a pass is a flush, then a round of the links in [`kept`](crate::kept).
+//! write, again and again while there is something to say: a pass is a flush, a sync of the file system, then a round of the links in [`kept`](crate::kept).
 //! A batch is released at the end of the second pass that began after it was routed:
 //! - when the first flush begins, each of its deliveries is in the session's queue, in flight, or acknowledged, for in this
 //!   mode nothing goes past the queue (see `ALWAYS_QUEUE`); what is queued is on disk when that flush ends, and linked when the pass ends;

@@ -3,7 +3,7 @@
 //! When the `mqtt5` crate hands a queued message to a client, it deletes the file of the queue and writes one of the
 //! messages in flight, in this order, up to a flush apart. A kill in between would lose a message that was safe for days. So
 //! every file under `queues/` gets a hard link under `kept/`, which stays until the file was found missing in two
-//! passes, with a whole flush between them: by then the message is in flight on disk, acknowledged, or queued again. At start
+//! passes, with a whole flush and a sync of the file system between them: by then the message is in flight on disk, acknowledged, or queued again. At start
 //! the files that are missing are put back from their links; what a client has seen already it gets once more.
 //!
 //! A file is known by its number in the queue and its inode: the crate gives numbers again when it puts messages back.
@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     queues: PathBuf,
     links: PathBuf,
     probe: PathBuf,
+    /// The directory itself, by which the file system is known.
+    dir: File,
     clients: BTreeMap<String, Client>,
     _lock: File,
 }
@@ -46,6 +48,7 @@ impl Kept {
             queues: data_dir.join("queues"),
             links: data_dir.join("kept"),
             probe: data_dir.join("probe"),
+            dir: File::open(data_dir)?,
             clients: BTreeMap::new(),
         };
         fs::create_dir_all(&kept.queues)?;
@@ -58,6 +61,7 @@ impl Kept {
     /// Fails where the disk takes no more writes. Blocks.
     pub(crate) fn pass(&mut self) -> io::Result<bool> {
         let now = self.probe()?;
+        self.sync()?;
         for name in subdirectories(&self.queues)? {
             self.clients.entry(name).or_default();
         }
@@ -73,6 +77,16 @@ impl Kept {
     pub(crate) fn forget(&mut self, client: &str) -> io::Result<()> {
         self.clients.remove(client);
         found(fs::remove_dir_all(self.links.join(client))).map(drop)
+    }
+
+    /// Waits until all that was written is on disk. The crate syncs neither what is queued nor what is in flight, each in a
+    /// file of its own: one sync of the file system costs less than hundreds of files and their directories.
+    fn sync(&self) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        rustix::fs::syncfs(&self.dir)?;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        rustix::fs::sync();
+        Ok(())
     }
 
     /// Writes a file, so that a full or failed disk is noticed here: the crate only logs what it could not write. Answers

@@ -15,17 +15,15 @@
 //!
 //! # What survives a kill
 //!
-//! With [`BrokerSettings::data_dir`], sessions, their subscriptions, what waits for them, and retained messages survive `kill -9`;
-//! [`Broker::start`] returns when they are back. What [`Broker::publish`] took may leave the sender's queue when its
+//! With [`BrokerSettings::data_dir`], sessions, their subscriptions, what waits for them, and retained messages survive `kill -9`
+//! and, as far as the disk keeps its word, a power cut; [`Broker::start`] returns when they are back. What [`Broker::publish`] took may leave the sender's queue when its
 //! [`Delivered`] resolves; what was not released is to be sent again after a restart, and comes a second time to some: at
 //! most [`BrokerLimits::unreleased_max`] messages. Readers drop what they have by item id.
 //!
 //! For this, every delivery to a session that outlives its connection goes through the session's queue; a barrier releases a batch
-//! after two whole flushes; and queued messages have a second name on disk until their next home is written.
+//! after two whole flushes and syncs of the file system; and queued messages have a second name on disk until their next home is written.
 //!
 //! What can be lost all the same:
-//! - by a power failure or a crash of the operating system, what was queued or in flight in its last seconds: files of queued messages
-//!   are written, not synced. Sessions and retained messages are synced.
 //! - what is published at QoS 0, or to sessions that end with their connection;
 //! - the oldest messages of a session for which more than [`BrokerLimits::queued_messages_max`] or
 //!   [`BrokerLimits::queued_bytes_max`] wait, because its client is away for too long or too slow to be waited for. The crate
