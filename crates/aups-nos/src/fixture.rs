@@ -156,6 +156,8 @@ pub(crate) enum Mood {
     Lose,
     /// Cannot be reached.
     Away,
+    /// Acknowledges, but refuses what goes to topics that end so, and with it the batch.
+    Refuse(&'static str),
 }
 
 /// A broker that the test plays.
@@ -242,6 +244,12 @@ impl Sink for FakeSink {
             Mood::Acknowledge => {
                 state.delivered.extend(batch);
                 sender.send(Ok(()))
+            }
+            Mood::Refuse(end) => {
+                let (refused, taken): (Vec<_>, Vec<_>) =
+                    batch.into_iter().partition(|message| message.topic.as_str().ends_with(end));
+                state.delivered.extend(taken);
+                sender.send(if refused.is_empty() { Ok(()) } else { Err(SinkError::Refused("NotAuthorized".into())) })
             }
             Mood::Lose => {
                 state.lost += batch.len();

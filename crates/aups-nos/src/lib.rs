@@ -77,6 +77,7 @@ mod bounded_log;
 mod problem;
 pub mod quarantine;
 mod rate;
+mod trace;
 
 #[cfg(test)]
 mod fixture;
@@ -87,6 +88,7 @@ pub use key_service::{
     DeniedKey, GrantedKey, KeyLedger, KeyOutcome, LedgerError, Origin, Reader, ReaderKeys, Readers, is_fresh,
 };
 pub use nos::{Nos, NosParts, StartError};
+pub use pipeline::dead_letters::{Dead, DeadLetterError, DeadLetters, DeadReason, LISTED_MAX, Obituary};
 pub use problem::{PROBLEM_JSON, problem_response, retry_after};
 pub use publish::{Outgoing, Qos, Receipt, Sink, SinkError};
 pub use quarantine::Quarantine;

@@ -10,7 +10,7 @@ use crate::{
         mqtt::{WaitingKeyRequests, answer_requests},
     },
     pep::Pep,
-    pipeline::{Changes, Pipeline, PipelineParts, backlog::Backlog},
+    pipeline::{Changes, Pipeline, PipelineParts, backlog::Backlog, dead_letters::DeadLetters},
     problem::method_not_allowed,
     publish::Sink,
     quarantine::Quarantine,
@@ -170,6 +170,7 @@ impl Nos {
             sealer,
             sink: Arc::clone(&sink),
             usage: Arc::clone(&usage),
+            clock: Arc::clone(&clock),
             sources: Arc::clone(&sources),
             config: config.clone(),
             changes,
@@ -249,9 +250,26 @@ impl Nos {
         Arc::clone(&self.usage)
     }
 
+    /// Items that could be taken no further.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(Arc::clone(&self.backlog))
+    }
+
     /// Items that were taken and are not yet withheld, or published and acknowledged.
     pub fn unacknowledged(&self) -> u64 {
         self.backlog.unacknowledged()
+    }
+
+    /// Items in memory that wait to be sealed.
+    #[cfg(test)]
+    pub(crate) fn in_memory(&self) -> usize {
+        self.backlog.in_memory()
+    }
+
+    /// Tells at any time whether the disk takes what sources send.
+    pub fn takes_data(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let backlog = Arc::clone(&self.backlog);
+        move || backlog.takes()
     }
 
     /// Takes nothing more, publishes what was taken, and stops; after [`NosSettings::drain_max`] in any case. In disk mode

@@ -4,10 +4,15 @@
 //! backlog for good when its batch and all before it were acknowledged. Until then its sealed bytes are kept: what the
 //! broker lost is sent again as it was, so that a reader sees a duplicate and no gap.
 //!
+//! What can be taken no further is [given up](dead_letters), so that it holds up nobody: a record that is no item, an item
+//! that cannot be sealed, and one that the broker refuses when it is alone, time after time. A batch that it refuses is
+//! published again one by one.
+//!
 //! What the broker retains is sealed anew when keys or policies changed, between batches, so that a newer item of the
 //! topic never comes before it.
 
 pub(crate) mod backlog;
+pub(crate) mod dead_letters;
 
 use crate::{
     accept::Entry,
@@ -19,13 +24,16 @@ use crate::{
     retained::{Last, Retained},
     seal::{CONTENT_TYPE, Opened, SealedUnder, Sealer},
     sources::Sources,
+    trace::ITEM,
     usage::Usage,
 };
-use aups_core::{NosId, ScopeSpec, Topic};
+use aups_core::{Clock, ItemId, NosId, ScopeSpec, Topic};
 use aups_ktm::{KeysTopicsManager, KtmError};
 use aups_policy::Pdp;
+use aups_store::DeadLetter;
 use backlog::{Backlog, Taken};
 use bytes::Bytes;
+use dead_letters::DeadReason;
 use std::{
     collections::{HashMap, VecDeque},
     future::{pending, ready},
@@ -33,12 +41,15 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::watch, time};
-use tracing::{error, warn};
+use tracing::{Level, debug, enabled, error, warn};
 
 /// Most entries that are sealed and published together: under 1 ms of work.
 const BATCH_ENTRIES_MAX: usize = 256;
 /// Most batches that are published and not yet acknowledged.
 const BATCHES_IN_FLIGHT_MAX: usize = 8;
+/// So often the broker may refuse a batch before it is published one by one, and then a single message before it is given up:
+/// some seconds, in which somebody who changes the broker's rights comes to an end.
+const REFUSALS_MAX: u32 = 6;
 /// Waits before something is tried again: the first, and the longest of those that double.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(2);
@@ -61,6 +72,13 @@ pub(crate) struct Pipeline {
     changes: Changes,
     in_flight: VecDeque<Flight>,
     retry: Backoff,
+    /// Batches that were published.
+    batches: u64,
+    /// How often the broker has refused the oldest batch in flight.
+    refusals: u32,
+    clock: Arc<dyn Clock>,
+    /// Given up, and not yet on disk.
+    dead: Vec<DeadLetter>,
     /// One for each reason, so that an ordinary one does not hide another.
     withheld_logs: HashMap<&'static str, BoundedLog>,
     trouble_log: BoundedLog,
@@ -72,9 +90,27 @@ struct Flight {
     count: u64,
     /// Those that are handed over again when they are not acknowledged.
     messages: Vec<Outgoing>,
+    /// What the messages carry, one for one; empty: retained messages.
+    items: Vec<Carried>,
     receipt: Receipt,
+    number: u64,
+    attempts: u32,
     /// How far the backlog is done with it; `None`: retained messages, which came from no backlog.
     through: Option<u64>,
+}
+
+/// An item on its way.
+#[derive(Debug)]
+struct Carried {
+    id: ItemId,
+    json: Bytes,
+}
+
+/// Messages that go together.
+#[derive(Debug, Default)]
+struct Batch {
+    messages: Vec<Outgoing>,
+    items: Vec<Carried>,
 }
 
 /// A message and what it was sealed under.
@@ -115,6 +151,7 @@ pub(crate) struct PipelineParts {
     pub(crate) sealer: Sealer,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) config: ConfigInForce,
     pub(crate) changes: Changes,
@@ -122,7 +159,7 @@ pub(crate) struct PipelineParts {
 
 impl Pipeline {
     pub(crate) fn new(parts: PipelineParts) -> Self {
-        let PipelineParts { nos, backlog, pep, sealer, sink, usage, sources, mut config, changes } = parts;
+        let PipelineParts { nos, backlog, pep, sealer, sink, usage, clock, sources, mut config, changes } = parts;
         let active = Arc::clone(&config.borrow_and_update());
         let retained = Retained::new(active.config.retain.clone());
         Self {
@@ -139,6 +176,10 @@ impl Pipeline {
             changes,
             in_flight: VecDeque::with_capacity(BATCHES_IN_FLIGHT_MAX),
             retry: Backoff::default(),
+            refusals: 0,
+            clock,
+            dead: Vec::new(),
+            batches: 0,
             withheld_logs: HashMap::new(),
             trouble_log: BoundedLog::every(LOG_EVERY),
         }
@@ -191,17 +232,20 @@ impl Pipeline {
 
     async fn publish(&mut self, taken: Taken) {
         self.sealer.begin_batch();
-        for error in taken.unreadable {
+        for (record, error) in taken.unreadable {
             let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            self.dead.push(dead_letters::letter(DeadReason::Unreadable, why.clone(), self.clock.now(), record));
             self.withhold(&Withheld::Unreadable(why), None);
         }
         let first_taken = taken.entries.first().map(|entry| entry.taken);
-        let mut messages = Vec::with_capacity(taken.entries.len());
+        let count = taken.entries.len();
+        let mut batch = Batch { messages: Vec::with_capacity(count), items: Vec::with_capacity(count) };
         for entry in taken.entries {
-            self.seal_with_notifications(entry, &mut messages).await;
+            self.seal_with_notifications(entry, &mut batch).await;
         }
         self.usage.write().await;
-        self.fly(messages, Some(taken.through)).await;
+        self.bury().await;
+        self.fly(batch, Some(taken.through)).await;
         if let Some(taken) = first_taken {
             metrics::histogram!("aups_publish_latency_seconds").record(taken.elapsed());
         }
@@ -209,10 +253,10 @@ impl Pipeline {
 
     /// Seals an entry, and right after it what policies demand to be said of it elsewhere. What is said is an item as any
     /// other, for whom policies let read it; nothing is said of it in turn.
-    async fn seal_with_notifications(&mut self, entry: Entry, messages: &mut Vec<Outgoing>) {
+    async fn seal_with_notifications(&mut self, entry: Entry, batch: &mut Batch) {
         let published = match self.permit_and_seal(&entry).await {
             Ok(published) => published,
-            Err(withheld) => return self.withhold(&withheld, Some(&entry)),
+            Err(withheld) => return self.withhold_or_give_up(&withheld, &entry),
         };
         let scope = Arc::clone(&published.scope);
         let mut told = Vec::new();
@@ -222,31 +266,55 @@ impl Pipeline {
                 Err(error) => self.withhold(&Withheld::Unsealable(error.to_string()), Some(&entry)),
             }
         }
-        self.keep(entry, published, messages);
+        self.keep(entry, published, batch);
         for notification in told {
             match self.permit_and_seal(&notification).await {
                 Ok(published) => {
                     metrics::counter!("aups_notifications_total").increment(1);
-                    self.keep(notification, published, messages);
+                    self.keep(notification, published, batch);
                 }
-                Err(withheld) => self.withhold(&withheld, Some(&notification)),
+                Err(withheld) => self.withhold_or_give_up(&withheld, &notification),
             }
         }
     }
 
-    fn keep(&mut self, entry: Entry, published: Published, messages: &mut Vec<Outgoing>) {
+    fn keep(&mut self, entry: Entry, published: Published, batch: &mut Batch) {
+        batch.items.push(Carried { id: entry.item.id, json: entry.json.clone() });
         if published.message.retain {
             self.retained.keep(Last { entry, under: Some(published.under), only: None });
         }
-        messages.push(published.message);
+        batch.messages.push(published.message);
     }
 
     /// Hands messages over to the sink.
-    async fn fly(&mut self, mut messages: Vec<Outgoing>, through: Option<u64>) {
+    async fn fly(&mut self, batch: Batch, through: Option<u64>) {
+        let Batch { messages, items } = batch;
+        self.batches += 1;
         let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        let receipt = hand_over(&*self.sink, &mut messages).await;
-        self.in_flight.push_back(Flight { count, messages, receipt, through });
+        let flight = Flight { count, messages, items, receipt: lost(), number: self.batches, attempts: 0, through };
+        self.in_flight.push_back(flight);
+        if let Some(flight) = self.in_flight.back_mut() {
+            flight.hand_over(&*self.sink).await;
+        }
         self.show_depth();
+    }
+
+    /// Puts what was given up on disk. Not before that is what follows published, and so acknowledged.
+    async fn bury(&mut self) {
+        while !self.dead.is_empty() {
+            match self.backlog.bury(self.dead.clone()).await {
+                Ok(()) => self.dead.clear(),
+                Err(error) => {
+                    if let Some(more) = self.trouble_log.next() {
+                        error!(
+                            error = &error as &dyn std::error::Error,
+                            more, "dead letters cannot be written; trying again"
+                        );
+                    }
+                    self.retry.wait().await;
+                }
+            }
+        }
     }
 
     /// Waits while the KTM has trouble: nothing may overtake, and nothing goes out without it.
@@ -254,6 +322,7 @@ impl Pipeline {
         loop {
             let sealed = match self.pep.permit(entry).await {
                 Ok(permitted) => {
+                    debug!(target: ITEM, id = %entry.item.id, scope = %permitted.scope().id, "permitted");
                     let sealed = self.sealer.seal(&permitted).await;
                     sealed.map(|sealed| (sealed, Arc::clone(permitted.scope())))
                 }
@@ -294,16 +363,17 @@ impl Pipeline {
         }
         self.sealer.begin_batch();
         let to_clear = std::iter::from_fn(|| self.retained.next_to_clear()).take(BATCH_ENTRIES_MAX);
-        let mut messages: Vec<_> = to_clear.map(|topic| outgoing(&topic, Bytes::new(), true)).collect();
-        for _ in messages.len()..BATCH_ENTRIES_MAX {
+        let messages: Vec<_> = to_clear.map(|topic| outgoing(&topic, Bytes::new(), true)).collect();
+        let mut batch = Batch { messages, items: Vec::new() };
+        for _ in batch.messages.len()..BATCH_ENTRIES_MAX {
             let Some(mut last) = self.retained.next_stale() else { break };
             let (message, under) = self.reseal(&last).await;
-            messages.extend(message);
+            batch.messages.extend(message);
             last.under = under;
             self.retained.keep(last);
         }
-        if !messages.is_empty() {
-            self.fly(messages, None).await;
+        if !batch.messages.is_empty() {
+            self.fly(batch, None).await;
         }
     }
 
@@ -361,7 +431,9 @@ impl Pipeline {
 
     fn acknowledge(&mut self) {
         self.retry = Backoff::default();
+        self.refusals = 0;
         if let Some(flight) = self.in_flight.pop_front() {
+            flight.trace("acknowledged");
             match flight.through {
                 Some(through) => {
                     self.backlog.acknowledge_through(through);
@@ -383,6 +455,12 @@ impl Pipeline {
                 "not published; trying again"
             );
         }
+        if matches!(error, SinkError::Refused(_)) {
+            self.refusals += 1;
+        }
+        if self.refusals >= REFUSALS_MAX {
+            self.isolate(error).await;
+        }
         loop {
             self.retry.wait().await;
             if self.sink.connected() {
@@ -390,8 +468,63 @@ impl Pipeline {
             }
         }
         for flight in &mut self.in_flight {
-            flight.receipt = hand_over(&*self.sink, &mut flight.messages).await;
+            flight.hand_over(&*self.sink).await;
         }
+    }
+
+    /// The broker refused something of the oldest batch, too often to be by chance: finds out what, and gives that up.
+    async fn isolate(&mut self, why: &SinkError) {
+        self.refusals = 0;
+        let Some(refused) = self.in_flight.pop_front() else { return };
+        let Flight { messages, items, number, attempts, through, .. } = refused;
+        if messages.len() > 1 {
+            warn!(batch = number, messages = messages.len(), "the broker refuses a batch; publishing it one by one");
+            self.retry = Backoff::default();
+            let mut items = items.into_iter();
+            let singles: Vec<_> = messages.into_iter().map(|message| (message, items.next())).collect();
+            let last = singles.len() - 1;
+            for (index, (message, item)) in singles.into_iter().enumerate().rev() {
+                let through = through.filter(|_| index == last);
+                let (messages, items) = (vec![message], item.into_iter().collect());
+                self.in_flight.push_front(Flight {
+                    count: 1,
+                    messages,
+                    items,
+                    receipt: lost(),
+                    number,
+                    attempts,
+                    through,
+                });
+            }
+            return;
+        }
+        for (message, item) in messages.iter().zip(&items) {
+            error!(id = %item.id, topic = %message.topic, attempts, error = why as &dyn std::error::Error, "given up: see aups dead-letter list");
+            let (now, json) = (self.clock.now(), item.json.clone());
+            self.dead.push(dead_letters::letter_of(
+                DeadReason::Refused,
+                why.to_string(),
+                now,
+                json,
+                message.topic.as_str(),
+            ));
+        }
+        self.bury().await;
+        if let Some(through) = through {
+            self.backlog.acknowledge_through(through);
+        }
+        self.retry = Backoff::default();
+    }
+
+    /// What policies withhold is gone, as it should be; what cannot be sealed is set aside.
+    fn withhold_or_give_up(&mut self, withheld: &Withheld, entry: &Entry) {
+        if let Withheld::Unsealable(why) = withheld {
+            let (now, json) = (self.clock.now(), entry.json.clone());
+            let letter = dead_letters::letter_of(DeadReason::Unsealable, why.clone(), now, json, entry.topic.as_str());
+            self.dead.push(letter);
+        }
+        debug!(target: ITEM, id = %entry.item.id, reason = withheld.code(), "withheld");
+        self.withhold(withheld, Some(entry));
     }
 
     fn withhold(&mut self, withheld: &Withheld, entry: Option<&Entry>) {
@@ -426,19 +559,44 @@ fn outgoing(topic: &Topic, payload: Bytes, retain: bool) -> Outgoing {
     Outgoing { topic: topic.clone(), payload, content_type: CONTENT_TYPE, retain, qos: Qos::AtLeastOnce }
 }
 
-/// Publishes a batch, and leaves in it what is to be handed over again if the receipt fails. A failure here shows as a
-/// receipt that failed.
-async fn hand_over(sink: &dyn Sink, messages: &mut Vec<Outgoing>) -> Receipt {
-    if messages.is_empty() {
-        return Box::pin(ready(Ok(())));
+impl Flight {
+    /// Publishes what there is, and leaves what is to be handed over again if the receipt fails. A failure here shows as a
+    /// receipt that failed.
+    async fn hand_over(&mut self, sink: &dyn Sink) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.trace("published");
+        self.receipt = if self.messages.is_empty() {
+            Box::pin(ready(Ok(())))
+        } else {
+            match sink.publish(self.messages.clone()).await {
+                Ok(receipt) => {
+                    self.forget_at_most_once();
+                    receipt
+                }
+                Err(error) => Box::pin(ready(Err(error))),
+            }
+        };
     }
-    match sink.publish(messages.clone()).await {
-        Ok(receipt) => {
-            messages.retain(|message| message.qos == Qos::AtLeastOnce);
-            receipt
+
+    fn forget_at_most_once(&mut self) {
+        let again = |message: &Outgoing| message.qos == Qos::AtLeastOnce;
+        let mut of_items = self.messages.iter().map(again);
+        self.items.retain(|_| of_items.next().unwrap_or(true));
+        self.messages.retain(again);
+    }
+
+    fn trace(&self, what: &'static str) {
+        if enabled!(target: ITEM, Level::DEBUG) {
+            for item in &self.items {
+                debug!(target: ITEM, id = %item.id, batch = self.number, attempt = self.attempts, "{what}");
+            }
         }
-        Err(error) => Box::pin(ready(Err(error))),
     }
+}
+
+/// The receipt of what was not handed over yet.
+fn lost() -> Receipt {
+    Box::pin(pending())
 }
 
 /// The receipt of the oldest batch in flight; `None`, at once, if there is none.

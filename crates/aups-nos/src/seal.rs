@@ -3,6 +3,7 @@
 use crate::{
     pep::{NotPermitted, Permitted, Withheld, not_permitted},
     redact::redacted,
+    trace::ITEM,
     usage::Usage,
 };
 use aups_core::{
@@ -15,7 +16,7 @@ use aups_ktm::{KeysTopicsManager, KtmError};
 use bytes::Bytes;
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{debug, info};
 
 /// How items are spelt on the wire: the paper's form, which any MQTT client can show.
 const SPELLING: Spelling = Spelling::Json;
@@ -226,6 +227,7 @@ impl Sealer {
         };
         let key = state.key.as_ref().ok_or_else(outside)?;
         let payload = key.seal(&plaintext, Some(&self.signing_key), SPELLING)?.into();
+        debug!(target: ITEM, id = %entry.item.id, key_id = %key.key_id(), seq = *next, "sealed");
         *next += 1;
         Ok(Sealed { payload, under: SealedUnder::of(&key.key_id()) })
     }

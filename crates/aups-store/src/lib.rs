@@ -19,6 +19,6 @@ mod conformance;
 pub use disk::OpenError;
 pub use embedded::Embedded;
 pub use memory::InMemory;
-pub use queue::{IngestQueue, Mark, QueueError, QueueLimits};
+pub use queue::{DeadLetter, IngestQueue, Mark, QueueError, QueueLimits};
 pub use store::{Change, Expect, Listed, Revision, Store, StoreError, Versioned};
 pub use watch::{Changed, Event, Watch};

@@ -13,22 +13,28 @@
 //! - `chunks`: position of the first record (8 bytes) → the records of one commit, each as length (4 bytes) and bytes;
 //! - `index`: position of the first record → position after the last one (8), bytes of all chunks ever before this one (8);
 //! - `meta`: `mark` → the position before which nothing is needed (8), position of the first record of the first chunk (8);
-//! - `marks`: the marks.
+//! - `marks`: the marks;
+//! - `dead`: number of a dead letter (8) → length of what is noted of it (4), that, and the record; in `meta`, `dead` → the
+//!   next number (8).
 //!
-//! Format 1 had no marks; it is upgraded when it is opened.
+//! Format 1 had neither marks nor dead letters; it is upgraded when it is opened.
 //!
 //! The space of acknowledged chunks is reclaimed by fjall: the directory holds at most about 200 MB more (journals) than
 //! [`IngestQueue::bytes`].
 //!
 //! Metrics: `aups_queue_records_total` (appended), `aups_queue_commits_total`, `aups_queue_errors_total` (failed writes),
-//! `aups_queue_bytes` (gauge).
+//! `aups_queue_bytes` (gauge), `aups_queue_failing` (gauge: 1 from a failed write until the disk was opened anew),
+//! `aups_dead_letters` (gauge), `aups_dead_letters_total`, `aups_dead_letters_dropped_total` (the oldest, for want of room).
 
+mod dead;
 mod marks;
 
+pub use dead::{DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MAX, DeadLetter};
 pub use marks::{MARK_BYTES_MAX, MARKS_BYTES_MAX, Mark};
 
 use crate::disk::{Disk, Layout, OpenError, Tables, blocking};
 use bytes::{Buf as _, Bytes};
+use dead::DeadLetters;
 use fjall::PersistMode;
 use marks::{MarkChange, MarkChanges};
 use std::{
@@ -60,11 +66,11 @@ const RECLAIMED_CHUNKS_MAX: usize = 1_024;
 /// How long the queue refuses at once after the disk failed, before it tries again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-const KEYSPACES: usize = 4;
+const KEYSPACES: usize = 5;
 const LAYOUT: Layout<KEYSPACES> = Layout {
     format: "aups-queue 2",
     upgraded: &["aups-queue 1"],
-    keyspaces: ["chunks", "index", "meta", "marks"],
+    keyspaces: ["chunks", "index", "meta", "marks", "dead"],
     memtable_bytes: 4 << 20,
     cache_bytes: 1 << 20,
 };
@@ -139,8 +145,9 @@ impl IngestQueue {
 
     fn open_now(path: PathBuf, limits: QueueLimits) -> Result<Self, OpenError> {
         let disk = Disk::open(&path, LAYOUT)?;
-        let extent = match disk.read(Extent::read) {
-            Ok(extent) => extent,
+        let opened = disk.read(|tables| Ok((Extent::read(tables)?, DeadLetters::open(tables)?)));
+        let (extent, dead) = match opened {
+            Ok(opened) => opened,
             Err(source) => return Err(OpenError::Database { path, source: Box::new(source) }),
         };
         let shared = Arc::new(Shared {
@@ -152,6 +159,7 @@ impl IngestQueue {
             bytes_stored: AtomicU64::new(extent.bytes()),
             bytes_waiting: AtomicU64::new(0),
             marks_bytes: AtomicU64::new(extent.marks_bytes),
+            dead,
             reclaim_requested: AtomicBool::new(false),
         });
         let (requests, waiting) = mpsc::channel(APPENDS_WAITING_MAX);
@@ -293,6 +301,7 @@ struct Shared {
     bytes_waiting: AtomicU64,
     /// Bytes of all marks on disk.
     marks_bytes: AtomicU64,
+    dead: DeadLetters,
     reclaim_requested: AtomicBool,
 }
 
@@ -369,7 +378,7 @@ impl Extent {
     }
 
     fn read(tables: &Tables<KEYSPACES>) -> fjall::Result<Self> {
-        let [chunks, index, meta, _] = &tables.keyspaces;
+        let [chunks, index, meta, ..] = &tables.keyspaces;
         let marks_bytes = marks::stored_bytes(tables)?;
         let (acknowledged, first_chunk) = two_numbers(meta.get(MARK)?.as_deref().unwrap_or_default());
         let mut entries = index.range(first_chunk.to_be_bytes()..);
@@ -563,7 +572,7 @@ impl Writer {
         // Acknowledgements may be lost, records may not.
         let sync = appends.iter().any(|append| append.sync);
         let durability = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
-        self.shared.disk.write(durability, |batch, [chunks, index, meta, keyspace_of_marks]| {
+        self.shared.disk.write(durability, |batch, [chunks, index, meta, keyspace_of_marks, _]| {
             for (key, value) in marks.kept {
                 match value {
                     Some(value) => batch.insert(keyspace_of_marks, &*key, &*value),
@@ -623,6 +632,7 @@ impl Writer {
         metrics::counter!("aups_queue_errors_total").increment(1);
         tracing::error!(%error, "the queue could not write; it tries again in {RETRY_PAUSE:?}");
         let error = QueueError::Io(Arc::new(error));
+        metrics::gauge!("aups_queue_failing").set(1.0);
         self.failed = Some(Failed { at: Instant::now(), error: error.again() });
         error
     }
@@ -634,6 +644,7 @@ impl Writer {
         self.shared.acknowledged.fetch_max(extent.acknowledged, Ordering::AcqRel);
         self.take_extent(extent);
         self.failed = None;
+        metrics::gauge!("aups_queue_failing").set(0.0);
         tracing::info!(records = extent.end - extent.acknowledged, "the queue opened its database anew");
         Ok(())
     }

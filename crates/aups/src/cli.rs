@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod bench;
 mod config;
+mod dead_letter;
 mod demo;
 mod enrol;
 mod group;
@@ -79,6 +80,7 @@ enum Command {
     Schema(schema::Schema),
     Score(score::Score),
     Config(config::Config),
+    DeadLetter(dead_letter::DeadLetter),
     Key(key::Key),
     Token(token::Token),
     Audit(audit::Audit),
@@ -119,6 +121,7 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
             Command::Schema(schema) => schema.run(&server).await,
             Command::Score(score) => score.run(&server).await,
             Command::Config(config) => config.run(&server).await,
+            Command::DeadLetter(dead_letter) => dead_letter.run(&server).await,
             Command::Key(key) => key.run(&server).await,
             Command::Token(token) => token.run(&server).await,
             Command::Audit(audit) => audit.run(&server).await,

@@ -84,14 +84,15 @@ pub(crate) async fn start(settings: ServerSettings) -> anyhow::Result<Server> {
             quarantine: nos.quarantine(),
             clock: Arc::clone(&process.clock),
         }),
+        dead_letters: Some(nos.dead_letters()),
         usage: nos.usage(),
         reach: Some(Reach { server_url, mqtt_url: mqtt.url.clone(), ca: tls.readers_trust() }),
         nodes: None,
     };
     let enrolment = administration.enrolment(&process, Arc::clone(&mqtt.sessions));
     let routes = nos.router().merge(administration.routes(&process, enrolment, surroundings)).merge(tls.routes());
-    let sink = Arc::clone(&mqtt.sink);
-    let serving = Serving::start(listener, http::finish(routes, Arc::new(move || sink.connected())));
+    let (sink, takes_data) = (Arc::clone(&mqtt.sink), nos.takes_data());
+    let serving = Serving::start(listener, http::finish(routes, Arc::new(move || sink.connected() && takes_data())));
     Ok(Server { process, serving, data_path, nobody_reads: administration.nobody_reads() })
 }
 

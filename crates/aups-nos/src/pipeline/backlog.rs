@@ -8,14 +8,19 @@
 
 use crate::{
     accept::{Entry, RestoreError},
-    config::ConfigInForce,
+    config::{ActiveConfig, ConfigInForce},
     settings::{BacklogLimits, Durability},
+    trace::ITEM,
 };
-use aups_store::{IngestQueue, Mark, QueueError};
+use aups_store::{DeadLetter, IngestQueue, Mark, QueueError};
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, mpsc, oneshot},
@@ -28,6 +33,10 @@ const APPENDS_WAITING_MAX: usize = 1_024;
 /// Records and bytes that are put on disk together. The bytes stay below what the queue takes at once.
 const GROUP_RECORDS_MAX: usize = 8_192;
 const GROUP_BYTES_MAX: usize = aups_store::queue::APPEND_BYTES_MAX / 2;
+/// How often the disk is tried again after it failed, while nothing is sent.
+const DISK_TRIED_EVERY: Duration = Duration::from_secs(1);
+/// The mark that is written to try it.
+const TRIAL: (Bytes, Bytes) = (Bytes::from_static(b"trial"), Bytes::new());
 /// Records and bytes that are read back from disk together.
 const REFILL_RECORDS_MAX: usize = 1_024;
 const REFILL_BYTES_MAX: usize = 4 << 20;
@@ -55,7 +64,7 @@ pub(crate) struct Taken {
     /// The entries.
     pub(crate) entries: Vec<Entry>,
     /// Records that are no items: they have a position and nothing to publish.
-    pub(crate) unreadable: Vec<RestoreError>,
+    pub(crate) unreadable: Vec<(Bytes, RestoreError)>,
     /// The last position of all these: to be acknowledged when all of them are published or withheld.
     pub(crate) through: u64,
 }
@@ -85,6 +94,8 @@ pub(crate) struct Backlog {
 struct Disk {
     queue: Arc<IngestQueue>,
     appends: mpsc::Sender<Append>,
+    /// The last append failed, and no other nor a trial succeeded since.
+    failing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -102,7 +113,7 @@ struct State {
     window_bytes: usize,
     window_end: u64,
     /// Records between `next` and `window_end` that are no items.
-    unreadable: Vec<RestoreError>,
+    unreadable: Vec<(Bytes, RestoreError)>,
     /// The position that is taken next.
     next: u64,
     /// The position after the last that was accepted.
@@ -153,7 +164,7 @@ impl Backlog {
                 state.end = held.end;
                 let (sender, receiver) = mpsc::channel(APPENDS_WAITING_MAX);
                 let queue = Arc::new(queue);
-                disk = Some(Disk { queue: Arc::clone(&queue), appends: sender });
+                disk = Some(Disk { queue: Arc::clone(&queue), appends: sender, failing: AtomicBool::new(false) });
                 appends = Some((queue, receiver));
             }
         }
@@ -204,8 +215,7 @@ impl Backlog {
 
     /// All marks whose keys begin with a prefix; none where nothing is kept on disk.
     pub(crate) async fn marks(&self, prefix: &'static str) -> Result<Vec<Mark>, QueueError> {
-        let queue = self.disk.as_ref().map(|disk| &*disk.queue).or(self.marks.as_ref());
-        match queue {
+        match self.queue() {
             Some(queue) => queue.marks(prefix).await,
             None => Ok(Vec::new()),
         }
@@ -213,8 +223,7 @@ impl Backlog {
 
     /// Forgets the marks of these keys.
     pub(crate) async fn remove_marks(&self, keys: Vec<Bytes>) -> Result<(), QueueError> {
-        let queue = self.disk.as_ref().map(|disk| &*disk.queue).or(self.marks.as_ref());
-        match queue {
+        match self.queue() {
             Some(queue) => queue.remove_marks(keys).await,
             None => Ok(()),
         }
@@ -254,6 +263,7 @@ impl Backlog {
             return Err((NotTaken::Full, entries));
         }
         for entry in entries {
+            trace_taken(&entry);
             state.push(entry);
         }
         state.end = state.window_end;
@@ -264,6 +274,7 @@ impl Backlog {
 
     /// Entries that are on disk now, from a position on: into the window, if it reaches that far and has room.
     fn arrived_on_disk(&self, start: u64, entries: Vec<Entry>) {
+        entries.iter().for_each(trace_taken);
         let mut state = self.lock();
         let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
         for (position, entry) in (start..).zip(entries) {
@@ -315,9 +326,9 @@ impl Backlog {
         let config = Arc::clone(&self.config.borrow());
         let mut state = self.lock();
         for (position, json) in records {
-            match Entry::restore(json, &config.topics) {
+            match Entry::restore(json.clone(), &config.topics) {
                 Ok(entry) => state.push(entry),
-                Err(error) => state.unreadable.push(error),
+                Err(error) => state.unreadable.push((json, error)),
             }
             state.window_end = position + 1;
         }
@@ -333,6 +344,27 @@ impl Backlog {
         }
     }
 
+    /// Sets items aside that can be taken no further. Where nothing is kept on disk they are gone.
+    pub(crate) async fn bury(&self, letters: Vec<DeadLetter>) -> Result<(), QueueError> {
+        match self.queue() {
+            Some(queue) => queue.bury(letters).await,
+            None => {
+                metrics::counter!("aups_dead_letters_dropped_total").increment(letters.len() as u64);
+                Ok(())
+            }
+        }
+    }
+
+    /// What keeps things on disk, if anything does.
+    pub(super) fn queue(&self) -> Option<&IngestQueue> {
+        self.disk.as_ref().map(|disk| &*disk.queue).or(self.marks.as_ref())
+    }
+
+    /// What is in force now.
+    pub(super) fn config(&self) -> Arc<ActiveConfig> {
+        Arc::clone(&self.config.borrow())
+    }
+
     /// Takes nothing more; what is there can still be taken out.
     pub(crate) fn stop(&self) {
         self.lock().stopping = true;
@@ -345,6 +377,22 @@ impl Backlog {
         state.end.saturating_sub(state.acknowledged)
     }
 
+    #[cfg(test)]
+    pub(crate) fn in_memory(&self) -> usize {
+        self.lock().window.len()
+    }
+
+    /// Whether the disk takes what is appended, as far as is known; it is tried by itself. Always so in memory mode.
+    pub(crate) fn takes(&self) -> bool {
+        self.disk.as_ref().is_none_or(|disk| !disk.failing.load(Ordering::Relaxed))
+    }
+
+    fn set_failing(&self, failing: bool) {
+        if let Some(disk) = &self.disk {
+            disk.failing.store(failing, Ordering::Relaxed);
+        }
+    }
+
     /// Whether what is here outlives the process.
     pub(crate) const fn is_durable(&self) -> bool {
         self.disk.is_some()
@@ -353,6 +401,11 @@ impl Backlog {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn trace_taken(entry: &Entry) {
+    let source = &entry.item.source;
+    tracing::debug!(target: ITEM, id = %entry.item.id, node = %source.node_id, topic = %entry.topic, bytes = entry.json.len(), "taken");
 }
 
 fn take_from_window(state: &mut State, entries_max: usize) -> Option<Taken> {
@@ -372,9 +425,20 @@ fn take_from_window(state: &mut State, entries_max: usize) -> Option<Taken> {
 /// Puts appends on disk, as many together as wait, and in the window in the order of their positions.
 async fn keep(backlog: std::sync::Weak<Backlog>, queue: Arc<IngestQueue>, mut appends: mpsc::Receiver<Append>) {
     let mut held = None;
+    let mut failing = false;
     loop {
         let first = match held.take() {
             Some(append) => append,
+            None if failing => match time::timeout(DISK_TRIED_EVERY, appends.recv()).await {
+                Ok(Some(append)) => append,
+                Ok(None) => return,
+                Err(_) => {
+                    failing = try_disk(&queue).await.is_err();
+                    let Some(backlog) = backlog.upgrade() else { return };
+                    backlog.set_failing(failing);
+                    continue;
+                }
+            },
             None => match appends.recv().await {
                 Some(append) => append,
                 None => return,
@@ -391,6 +455,11 @@ async fn keep(backlog: std::sync::Weak<Backlog>, queue: Arc<IngestQueue>, mut ap
         }
         let outcome = queue.append(group.records, group.marks).await;
         let Some(backlog) = backlog.upgrade() else { return };
+        let failed = matches!(outcome, Err(QueueError::Io(_)));
+        if failing != failed {
+            failing = failed;
+            backlog.set_failing(failing);
+        }
         match outcome {
             Ok(positions) => {
                 let mut start = positions.start;
@@ -410,6 +479,12 @@ async fn keep(backlog: std::sync::Weak<Backlog>, queue: Arc<IngestQueue>, mut ap
             }
         }
     }
+}
+
+/// Writes something, and takes it away again, so that there is something to write the next time.
+async fn try_disk(queue: &IngestQueue) -> Result<(), QueueError> {
+    queue.append(Vec::new(), vec![TRIAL]).await?;
+    queue.remove_marks(vec![TRIAL.0]).await
 }
 
 fn not_taken(error: &QueueError) -> NotTaken {

@@ -1,5 +1,5 @@
 use crate::{
-    Config, NosSettings, Outgoing, Qos, Rate,
+    Config, DeadLetterError, DeadReason, NosSettings, Outgoing, Qos, Rate,
     config::{Limits, QosRule},
     fixture::{METEOROLOGISTS, Mood, NOW, Rig, Setup, data, lines, quota, with_bearer},
 };
@@ -206,6 +206,75 @@ async fn a_record_that_is_no_item_is_passed_over() {
     while rig.nos.unacknowledged() > 0 {
         tokio::task::yield_now().await;
     }
+    let letters = rig.nos.dead_letters();
+    let dead = letters.list(None).await.unwrap();
+    let reasons: Vec<_> = dead.iter().map(|dead| (dead.id, dead.bytes, dead.about.as_ref().unwrap().reason)).collect();
+    assert_eq!(reasons, [(0, 2, DeadReason::Unreadable), (1, 7, DeadReason::Unreadable)]);
+    assert_eq!(letters.get(1).await.unwrap().unwrap().1, "no JSON");
+    assert!(matches!(letters.replay(1).await, Err(DeadLetterError::NoItem(_))));
+    assert!(letters.discard(0).await.unwrap());
+    assert!(!letters.replay(0).await.unwrap());
+    assert_eq!(letters.list(None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_the_broker_refuses_for_good_holds_up_nothing_and_is_published_when_it_is_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::with(config(), Some(queue(dir.path()).await)).await;
+    rig.sink.set(Mood::Refuse("/bad"));
+    let readings = [r#"{"name":"good","value":0}"#, r#"{"name":"bad","value":1}"#, r#"{"name":"good","value":2}"#];
+    assert_eq!(rig.send(lines(readings.join("\n"))).await.accepted(), 3);
+    rig.data(r#"{"name":"good","value":3}"#).await.accepted();
+    while rig.nos.unacknowledged() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let letters = rig.nos.dead_letters();
+    let dead = letters.list(None).await.unwrap();
+    assert_eq!(dead.len(), 1);
+    let about = dead[0].about.clone().unwrap();
+    assert_eq!(about.reason, DeadReason::Refused);
+    assert!(about.topic.unwrap().ends_with("/bad") && about.detail.contains("NotAuthorized"));
+
+    rig.sink.set(Mood::Acknowledge);
+    let before = rig.sink.delivered().len();
+    assert!(letters.replay(dead[0].id).await.unwrap());
+    let published = rig.sink.until_delivered(before + 1).await;
+    let replayed = rig.open(&published[before]).await;
+    assert_eq!((replayed.data.value.get(), Some(replayed.id.to_string())), ("1", about.item_id));
+    assert!(letters.list(None).await.unwrap().is_empty());
+    let good: Vec<_> =
+        values(&rig, &published).await.into_iter().filter(|(topic, _)| topic.ends_with("/good")).collect();
+    assert_eq!(good[0].1, [0, 2, 3], "each in its order");
+}
+
+#[tokio::test]
+async fn a_broker_that_refuses_now_and_then_is_given_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::with(config(), Some(queue(dir.path()).await)).await;
+    rig.sink.set(Mood::Refuse("/value"));
+    rig.data("1").await.accepted();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    rig.sink.set(Mood::Acknowledge);
+    assert_eq!(rig.sink.until_delivered(1).await.len(), 1);
+    assert!(rig.nos.dead_letters().list(None).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_for_long_costs_disk_and_not_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = Setup::from(config());
+    setup.config.limits.backlog_items_max = 500;
+    let rig = Rig::with(setup, Some(queue(dir.path()).await)).await;
+    rig.sink.set(Mood::Away);
+    const ITEMS: usize = 20_000;
+    for from in (0..ITEMS).step_by(5_000) {
+        assert_eq!(rig.send(lines(readings(from, 5_000))).await.accepted(), 5_000);
+        assert!(rig.nos.in_memory() <= 500, "{} items in memory", rig.nos.in_memory());
+    }
+    assert_eq!(rig.nos.unacknowledged(), ITEMS as u64);
+    rig.sink.set(Mood::Acknowledge);
+    let published = rig.sink.until_delivered(ITEMS).await;
+    assert_all_in_order(&values(&rig, &published).await, ITEMS);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::{
     problem::Refusal,
     quarantine::Accused,
 };
-use aups_core::{Problem, limits::BODY_BYTES_MAX};
+use aups_core::{ItemId, Problem, limits::BODY_BYTES_MAX};
 use axum::{
     Json,
     body::Body,
@@ -32,18 +32,26 @@ const MEDIA_TYPES: &str = "application/json (also the default), application/x-nd
 /// Says of an answer that it is the one to an earlier request with the same `Idempotency-Key`.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// The id of the item, where exactly one was taken: under it the item is found in the log, and at readers.
+const ITEM_ID: HeaderName = HeaderName::from_static("aups-item-id");
+
 /// What was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Accepted {
     pub(super) items: u64,
     /// By an earlier request of the same key: nothing was taken now.
     pub(super) again: bool,
+    /// Of the item, if it is exactly one and was taken now.
+    pub(super) id: Option<ItemId>,
 }
 
 impl IntoResponse for Accepted {
     fn into_response(self) -> Response {
         let body = Json(serde_json::json!({ "accepted": self.items }));
         let mut response = (StatusCode::ACCEPTED, body).into_response();
+        if let Some(value) = self.id.and_then(|id| HeaderValue::from_maybe_shared(id.to_string()).ok()) {
+            response.headers_mut().insert(ITEM_ID, value);
+        }
         if self.again {
             response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         }
@@ -119,7 +127,7 @@ async fn take_whole(
     let text = read_whole(body).await?;
     let Some(key) = key else { return take_text(southbound, sender, charges, content, &text, Once::default()).await };
     match southbound.idempotency.begin(sender, &key, content, &text)? {
-        Begun::Taken(items) => Ok(Accepted { items, again: true }),
+        Begun::Taken(items) => Ok(Accepted { items, again: true, id: None }),
         Begun::First(request) => {
             take_text(southbound, sender, charges, content, &text, Once::of_request(request)).await
         }
@@ -152,11 +160,12 @@ pub(super) async fn take_text(
     let mut entries = Vec::with_capacity(1);
     let taken = southbound.entries(text, content, sender, &mut entries);
     let count = entries.len();
+    let id = if let [entry] = entries.as_slice() { Some(entry.item.id) } else { None };
     // The first item was paid for with the request.
     southbound.owe(charges, count.saturating_sub(1), text.len());
     taken?;
     once.keep(&southbound.backlog, entries).await.map_err(not_taken)?;
-    Ok(Accepted { items: count_accepted(count), again: false })
+    Ok(Accepted { items: count_accepted(count), again: false, id })
 }
 
 /// Counts `aups_items_accepted_total`.

@@ -53,7 +53,7 @@ pub(super) async fn take_sealed(
             if let Some(place) = source.raise(place) {
                 Once::of_place(None, place).keep(&southbound.backlog, Vec::new()).await.map_err(not_taken)?;
             }
-            return Ok(Accepted { items, again: true });
+            return Ok(Accepted { items, again: true, id: None });
         }
         Some(Begun::First(request)) => Some(request),
         None => None,

@@ -55,7 +55,7 @@ impl<'a> Stream<'a> {
         let outcome = self.append().await.and(outcome);
         match outcome {
             Ok(()) if !self.any => Err(empty().with("accepted", 0).into()),
-            Ok(()) => Ok(Accepted { items: self.accepted, again: false }),
+            Ok(()) => Ok(Accepted { items: self.accepted, again: false, id: None }),
             Err(refusal) => Err(refusal.map(|problem| problem.with("accepted", self.accepted))),
         }
     }

@@ -57,7 +57,7 @@ impl MarkChanges {
         changes: impl Iterator<Item = &'a MarkChange>,
         tables: &Tables<{ super::KEYSPACES }>,
     ) -> fjall::Result<Self> {
-        let [.., marks] = &tables.keyspaces;
+        let [_, _, _, marks, _] = &tables.keyspaces;
         let mut all = Self::default();
         for change in changes {
             let key = match change {
@@ -91,7 +91,7 @@ impl MarkChanges {
 
 /// Bytes of all marks on disk. Reads them all: about 1 s for a million.
 pub(super) fn stored_bytes(tables: &Tables<{ super::KEYSPACES }>) -> fjall::Result<u64> {
-    let [.., marks] = &tables.keyspaces;
+    let [_, _, _, marks, _] = &tables.keyspaces;
     let mut bytes = 0;
     for mark in marks.iter() {
         let (key, value) = mark.into_inner()?;
@@ -102,7 +102,7 @@ pub(super) fn stored_bytes(tables: &Tables<{ super::KEYSPACES }>) -> fjall::Resu
 
 /// The marks whose keys begin with a prefix, in the order of their keys.
 pub(super) fn read(tables: &Tables<{ super::KEYSPACES }>, prefix: &[u8]) -> fjall::Result<Vec<Mark>> {
-    let [.., marks] = &tables.keyspaces;
+    let [_, _, _, marks, _] = &tables.keyspaces;
     let mark =
         |mark: fjall::Guard| mark.into_inner().map(|(key, value)| (Bytes::from_owner(key), Bytes::from_owner(value)));
     marks.prefix(prefix).map(mark).collect()

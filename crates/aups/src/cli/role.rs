@@ -112,7 +112,7 @@ impl RoleArgs {
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
         match self.log_format {
             LogFormat::Human => log.with_ansi(Stream::Stderr.is_coloured()).init(),
-            LogFormat::Json => log.json().init(),
+            LogFormat::Json => log.json().flatten_event(true).init(),
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod condition;
 mod config;
+mod dead_letters;
 mod explain;
 mod groups;
 mod keys;
@@ -33,7 +34,7 @@ use access::Access;
 pub(crate) use app_bearers::AppBearers;
 use aups_core::Problem;
 use aups_ktm::{Ktm, Realm};
-use aups_nos::Usage;
+use aups_nos::{DeadLetters, Usage};
 use axum::{
     Router,
     extract::{Query, Request},
@@ -58,6 +59,8 @@ pub(crate) struct Admin {
     pub(crate) config: Arc<Configuration>,
     /// Those of this process, if it is a NOS.
     pub(crate) sources: Option<SourcesAdmin>,
+    /// Likewise.
+    pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) usage: Arc<Usage>,
     pub(crate) ktm: Arc<Ktm>,
     pub(crate) sessions: Arc<dyn Sessions>,
@@ -111,7 +114,8 @@ pub(super) async fn end_sessions(sessions: &dyn Sessions, revoked: &Revoked) {
 
 /// What a realm's administrator may ask, each behind a token and recorded.
 pub(crate) fn router(admin: Admin) -> Router {
-    let (access, sources, nodes) = (admin.access.clone(), admin.sources.clone(), admin.nodes.clone());
+    let (access, nodes) = (admin.access.clone(), admin.nodes.clone());
+    let (sources, dead_letters) = (admin.sources.clone(), admin.dead_letters.clone());
     let realm = Router::new()
         .merge(readers::router())
         .merge(groups::router())
@@ -123,13 +127,13 @@ pub(crate) fn router(admin: Admin) -> Router {
         .merge(backup::router())
         .merge(scopes::router())
         .with_state(admin);
-    let here = sources.map(of_nos).into_iter().chain([nodes::router(nodes)]);
-    guarded(here.fold(realm, Router::merge), access)
+    let here = [sources.map(of_nos), dead_letters.map(dead_letters::router), Some(nodes::router(nodes))];
+    guarded(here.into_iter().flatten().fold(realm, Router::merge), access)
 }
 
 /// What the administrator of a NOS that runs apart may ask of it: the realm's own process has the rest.
-pub(crate) fn nos_router(access: Access, sources: SourcesAdmin) -> Router {
-    guarded(of_nos(sources), access)
+pub(crate) fn nos_router(access: Access, sources: SourcesAdmin, dead_letters: DeadLetters) -> Router {
+    guarded(of_nos(sources).merge(dead_letters::router(dead_letters)), access)
 }
 
 /// What each NOS answers for itself.

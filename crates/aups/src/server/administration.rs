@@ -11,7 +11,7 @@ use super::{
     registry::Registry,
 };
 use aups_ktm::{Ktm, KtmSettings, Realm, custody::Keyring};
-use aups_nos::{Config, Usage};
+use aups_nos::{Config, DeadLetters, Usage};
 use aups_policy::Residuals;
 use axum::{Router, routing::post};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub(super) struct Surroundings {
     pub(super) sessions: Arc<dyn Sessions>,
     /// Of this process, if it is a NOS.
     pub(super) sources: Option<SourcesAdmin>,
+    pub(super) dead_letters: Option<DeadLetters>,
     pub(super) usage: Arc<Usage>,
     /// How readers that enrol here reach their NOS; `None`: they enrol elsewhere.
     pub(super) reach: Option<Reach>,
@@ -83,7 +84,7 @@ impl Administration {
 
     /// Where readers enrol, and what administrators may ask.
     pub(super) fn routes(&self, process: &Process, enrolment: Arc<Enrolment>, surroundings: Surroundings) -> Router {
-        let Surroundings { sessions, sources, usage, reach, nodes } = surroundings;
+        let Surroundings { sessions, sources, dead_letters, usage, reach, nodes } = surroundings;
         let apps = AppBearers::new(Arc::clone(&self.registry), self.realm.id(), Arc::clone(&process.clock));
         let admin = Admin {
             access: process.access(Some(Arc::new(apps)), nodes.clone()),
@@ -93,6 +94,7 @@ impl Administration {
             policies: Arc::clone(&self.policies),
             config: Arc::clone(&self.config),
             sources,
+            dead_letters,
             usage,
             ktm: Arc::clone(&self.ktm),
             sessions,

@@ -21,7 +21,7 @@ use aups_nos::Usage;
 use std::{net::SocketAddr, sync::Arc};
 
 /// What NOSs answer, each for itself.
-const OF_NOSS: [&str; 10] = [
+const OF_NOSS: [&str; 12] = [
     "/registration",
     "/data",
     "/v1/enrol",
@@ -32,6 +32,8 @@ const OF_NOSS: [&str; 10] = [
     "/v1/scores/{id}",
     "/v1/quarantine",
     "/v1/quarantine/{who}",
+    "/v1/dead-letters",
+    "/v1/dead-letters/{*rest}",
 ];
 
 /// A running KTM.
@@ -72,6 +74,7 @@ pub(crate) async fn start_ktm(settings: ServerSettings) -> anyhow::Result<KtmSer
     let surroundings = Surroundings {
         sessions: Arc::new(ForeignSessions),
         sources: None,
+        dead_letters: None,
         usage,
         // Readers enrol at a NOS, which passes it on: their identities name that NOS and its broker.
         reach: None,

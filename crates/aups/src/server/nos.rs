@@ -115,12 +115,12 @@ pub(crate) async fn start_nos(settings: ServerSettings, admission: Option<Admiss
     let reach = Reach { server_url, mqtt_url: mqtt.url.clone(), ca: tls.readers_trust() };
     let routes = nos
         .router()
-        .merge(admin::nos_router(process.access(None, None), sources))
+        .merge(admin::nos_router(process.access(None, None), sources, nos.dead_letters()))
         .merge(tls.routes())
         .route("/v1/enrol", post(pass_on_enrolment).with_state((Arc::clone(&remote), reach)))
         .merge(http::elsewhere(&OF_THE_KTM, "the KTM of this realm: give its address with --server"));
-    let (sink, lease) = (Arc::clone(&mqtt.sink), remote.lease());
-    let ready = move || sink.connected() && *lease.borrow() != Lease::Ended;
+    let (sink, takes_data, lease) = (Arc::clone(&mqtt.sink), nos.takes_data(), remote.lease());
+    let ready = move || sink.connected() && takes_data() && *lease.borrow() != Lease::Ended;
     let serving = Serving::start(listener, http::finish(routes, Arc::new(ready)));
     Ok(Server { process, serving, data_path, nobody_reads: false })
 }

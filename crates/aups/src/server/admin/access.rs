@@ -1,6 +1,6 @@
 //! Who gets to the administrator's API, and that the audit trail knows what came of it.
 
-use super::AppBearers;
+use super::{AppBearers, dead_letters::SHOWN_IN_CLEAR};
 use crate::server::{
     admin_tokens::{Actor, AdminTokens, Presented},
     audit::{Audit, AuditError, Call, Event, Note},
@@ -127,7 +127,7 @@ impl Guesses {
     }
 }
 
-/// Puts every request of an administrator into the audit trail: reads are counted; of all others, that they began is on
+/// Puts every request of an administrator into the audit trail: reads are counted, but for those that show data in clear; of all others, that they began is on
 /// disk before anything happens, and what came of them before the answer, which waits until it holds at every NOS. Further in, `Extension<Note>` takes what
 /// changed.
 pub(super) async fn record(
@@ -139,8 +139,8 @@ pub(super) async fn record(
     let actor = request.extensions().get::<Actor>().map(Actor::name);
     let call = Call::new(actor, peer.ip(), request.method().as_str(), request.uri().path());
     let note = Note::default();
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let route = request.extensions().get::<MatchedPath>().map_or_else(String::new, |path| path.as_str().to_owned());
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD) && route != SHOWN_IN_CLEAR;
     request.extensions_mut().insert(note.clone());
     if is_read {
         let response = next.run(request).await;
