@@ -3,6 +3,7 @@
 mod api;
 mod bench;
 mod command;
+mod crash;
 mod deny;
 mod figures;
 mod fuzz;
@@ -33,6 +34,8 @@ commands:
                     undocumented (--examples N, --seed N); brings Schemathesis into a Python environment of its own
   seals [OPTION…]   ten million messages by NOSs that are killed and whose clocks jump: no key and nonce may come twice
                     (--count N, --nos N, --seed N)
+  crash [OPTION…]   kills a server under load, again and again: what was answered 202 must be delivered, under one id
+                    (--kills N, --mode kill|power, --seed N, --debug)
   bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
                     (--rounds N, --seconds S; figures go to bench/results/)
   help              this text
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         ["fuzz", options @ ..] if !options.contains(&"--help") => fuzz::run(options),
         ["api", options @ ..] if !options.contains(&"--help") => api::run(options),
         ["seals", options @ ..] if !options.contains(&"--help") => seals::run(options),
+        ["crash", options @ ..] if !options.contains(&"--help") => crash::run(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
             println!("{USAGE}");

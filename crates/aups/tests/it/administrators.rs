@@ -62,7 +62,9 @@ fn every_call_of_the_admin_api_is_in_the_trail_with_its_actor_and_its_status() {
     }
     assert!(aups.terminate().status.success());
     let trail = aups.trail();
-    for (_, route, _, status) in calls.iter().filter(|(method, ..)| method == "GET") {
+    // That one shows data in clear: recorded as changes are.
+    let counted = |method: &str, route: &str| method == "GET" && route != "/v1/dead-letters/{id}";
+    for (_, route, _, status) in calls.iter().filter(|(method, route, ..)| counted(method, route)) {
         let counted = |line: &&Value| line["event"] == "reads" && line["route"] == **route && line["status"] == *status;
         let line = trail.iter().find(counted).unwrap_or_else(|| panic!("{route} {status}"));
         assert_eq!((&line["actor"], &line["count"]), (&json!("admin"), &json!(1)), "{route}");

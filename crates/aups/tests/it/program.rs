@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -27,6 +27,7 @@ pub(crate) struct Aups {
     /// `up`, `ktm` or `nos`.
     role: &'static str,
     extra: Vec<String>,
+    environment: Vec<(String, String)>,
     pub(crate) http: String,
     /// Of the broker; of a KTM, where NOSs connect.
     pub(crate) mqtt_port: u16,
@@ -47,7 +48,8 @@ impl Aups {
     pub(crate) fn start_role(role: &'static str, extra: &[&str]) -> Self {
         let extra = extra.iter().map(ToString::to_string).collect();
         let dir = tempfile::tempdir().unwrap();
-        let mut aups = Self { child: None, dir, role, extra, http: String::new(), mqtt_port: 0 };
+        let environment = Vec::new();
+        let mut aups = Self { child: None, dir, role, extra, environment, http: String::new(), mqtt_port: 0 };
         aups.up("127.0.0.1:0", "127.0.0.1:0");
         aups
     }
@@ -64,11 +66,33 @@ impl Aups {
         self.up(&http, &mqtt);
     }
 
+    /// The same, but does not wait until it is ready.
+    pub(crate) fn start_unattended(&mut self) {
+        let (http, mqtt) = (self.http.clone(), format!("127.0.0.1:{}", self.mqtt_port));
+        self.child = Some(self.spawn_role(&http, &mqtt, Stdio::null()));
+    }
+
+    /// What it finds in its environment from the next start on.
+    pub(crate) fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
+    }
+
+    /// Leaves its files where they are, for people to look at.
+    pub(crate) fn keep_files(&mut self) -> PathBuf {
+        self.dir.disable_cleanup(true);
+        self.dir.path().to_owned()
+    }
+
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// How it ended, if it did so by itself.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().unwrap()
     }
 
     /// Kills it with SIGKILL while others use it. To be [started again](Self::kill_and_restart).
@@ -99,16 +123,7 @@ impl Aups {
     }
 
     fn up(&mut self, http: &str, mqtt: &str) {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aups"))
-            .args([self.role, "--http", http, if self.role == "ktm" { "--link" } else { "--mqtt" }, mqtt])
-            .arg("--data-dir")
-            .arg(self.data_dir())
-            .args(&self.extra)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = self.spawn_role(http, mqtt, Stdio::piped());
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(rest) = line.trim().strip_prefix("ready http=") else {
@@ -118,6 +133,20 @@ impl Aups {
         self.http = http.into();
         self.mqtt_port = other.rsplit_once(':').unwrap().1.parse().unwrap();
         self.child = Some(child);
+    }
+
+    fn spawn_role(&self, http: &str, mqtt: &str, stdout: Stdio) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_aups"))
+            .args([self.role, "--http", http, if self.role == "ktm" { "--link" } else { "--mqtt" }, mqtt])
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(&self.extra)
+            .envs(self.environment.iter().cloned())
+            .stdout(stdout)
+            .stderr(log)
+            .spawn()
+            .unwrap()
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -287,6 +316,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) etag: String,
+    /// `Aups-Item-Id`, empty where there is none.
+    pub(crate) item_id: String,
     pub(crate) body: String,
 }
 
@@ -316,7 +347,7 @@ fn curl(url: &str, ca: Option<&Path>, method: &str, body: &[u8], headers: &[(&st
         method,
         url,
         "-w",
-        "\n%{http_code}\t%{content_type}\t%header{etag}",
+        "\n%{http_code}\t%{content_type}\t%header{etag}\t%header{aups-item-id}",
     ]);
     if let Some(ca) = ca {
         command.arg("--cacert").arg(ca);
@@ -336,7 +367,7 @@ fn curl(url: &str, ca: Option<&Path>, method: &str, body: &[u8], headers: &[(&st
     let (body, status) = output.rsplit_once('\n').unwrap();
     let mut told = status.split('\t').map(str::to_owned);
     let mut next = || told.next().unwrap_or_default();
-    Answer { status: next().parse().unwrap(), content_type: next(), etag: next(), body: body.into() }
+    Answer { status: next().parse().unwrap(), content_type: next(), etag: next(), item_id: next(), body: body.into() }
 }
 
 /// A program whose output is read line by line. Killed when dropped.
@@ -454,8 +485,32 @@ impl Mosquitto {
         Self { child, port, dir }
     }
 
+    /// The same, with rules on who may do what.
+    pub(crate) fn start_with_acl(rules: &str) -> Self {
+        let mut mosquitto = Self::start();
+        mosquitto.stop();
+        fs::write(mosquitto.acl_file(), rules).unwrap();
+        mosquitto.start_again();
+        mosquitto
+    }
+
+    /// Changes the rules while it runs.
+    pub(crate) fn set_acl(&self, rules: &str) {
+        fs::write(self.acl_file(), rules).unwrap();
+        assert!(Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    fn acl_file(&self) -> PathBuf {
+        self.dir.path().join("acl")
+    }
+
     fn spawn(dir: &Path, port: u16) -> Child {
         let config = dir.join("mosquitto.conf");
+        let acl = dir.join("acl");
+        if acl.exists() {
+            let line = format!("acl_file {}\n", acl.display());
+            fs::OpenOptions::new().append(true).open(&config).unwrap().write_all(line.as_bytes()).unwrap();
+        }
         let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
         let child =
             Command::new(program).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
