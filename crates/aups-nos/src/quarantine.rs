@@ -8,7 +8,7 @@
 
 use crate::{
     config::{ConfigError, ConfigInForce},
-    rate::{NO_ADDRESS, sender_network},
+    rate::sender_network,
 };
 use aups_core::{Clock, NodeId, UnixMillis, id::NameError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -31,8 +31,8 @@ use tokio::{
     time::{self, Instant},
 };
 
-/// Most senders of each kind of which something is known, about 200 bytes each. Addresses beyond them share one record;
-/// sources beyond them are throttled by their quotas alone.
+/// Most senders of each kind of which something is known, about 200 bytes each. Those beyond them
+/// are throttled by their quotas alone: nobody is kept out for what others do.
 const SENDERS_MAX: usize = 65_536;
 /// How often it is looked whose time is over.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -89,7 +89,7 @@ impl Default for QuarantineRules {
     fn default() -> Self {
         Self {
             enabled: true,
-            threshold: 100,
+            threshold: 300,
             half_life_seconds: 30,
             first_seconds: 10,
             longest_seconds: 3_600,
@@ -101,7 +101,7 @@ impl Default for QuarantineRules {
 
 impl Default for Points {
     fn default() -> Self {
-        Self { over_quota: 1, wrong_credential: 5, claim_token: 10, replay: 5, malformed: 1 }
+        Self { over_quota: 1, wrong_credential: 2, claim_token: 10, replay: 1, malformed: 1 }
     }
 }
 
@@ -352,9 +352,6 @@ impl Record {
     }
 }
 
-/// The address under which all are counted that there is no room for.
-const OTHERS: IpAddr = NO_ADDRESS;
-
 impl Records {
     fn len(&self) -> usize {
         self.sources.len() + self.addresses.len()
@@ -365,14 +362,12 @@ impl Records {
             Accused::Source(node) => self.sources.get_mut(node),
             Accused::Address(address) => {
                 let address = sender_network(address);
-                let full = self.addresses.len() >= SENDERS_MAX;
-                let address = if full && !self.addresses.contains_key(&address) { OTHERS } else { address };
                 self.addresses.get_mut(&address)
             }
         }
     }
 
-    /// The record of a sender, made if there is none, and who it is of. `None`: there is no room for another source.
+    /// The record of a sender, made if there is none, and who it is of. `None`: there is no room for another.
     fn of(&mut self, who: Accused<'_>, now: Instant) -> Option<(Party, &mut Record)> {
         match who {
             Accused::Source(node) => {
@@ -384,8 +379,9 @@ impl Records {
             }
             Accused::Address(address) => {
                 let address = sender_network(address);
-                let full = self.addresses.len() >= SENDERS_MAX;
-                let address = if full && !self.addresses.contains_key(&address) { OTHERS } else { address };
+                if self.addresses.len() >= SENDERS_MAX && !self.addresses.contains_key(&address) {
+                    return None;
+                }
                 let record = self.addresses.entry(address).or_insert_with(|| Record::new(now));
                 Some((Party::Address(address), record))
             }

@@ -107,7 +107,7 @@ impl Source {
             let problem = http::problem(answer.status, &answer.body);
             match answer.status {
                 StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                    first += lines_of(rest, accepted);
+                    first += problem.line.map_or_else(|| lines_of(rest, accepted), |line| line.saturating_sub(1));
                     if accepted > 0 {
                         progress = Instant::now();
                     } else if progress.elapsed() > BUSY_MAX {

@@ -10,11 +10,12 @@ use crate::{
     problem::Refusal,
 };
 use aups_core::Problem;
+use aups_store::queue::{APPEND_BYTES_MAX, RECORD_OVERHEAD_BYTES};
 
 /// Most values in one array.
 const BATCH_ITEMS_MAX: usize = ITEMS_MAX;
-/// Most bytes of all items that one text makes: as many as a full body makes without mappings, and some more.
-const ITEMS_BYTES_MAX: usize = 16 << 20;
+/// Most bytes of all items that one text makes: as many as the ingest queue takes together.
+const ITEMS_BYTES_MAX: usize = APPEND_BYTES_MAX - BATCH_ITEMS_MAX * RECORD_OVERHEAD_BYTES;
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +64,9 @@ impl Acceptance {
         let readings = resolve(document.root(), arrived.at()).map_err(|error| bad_pack(&error, document))?;
         let config = self.config();
         let mut made = Made::behind(entries);
-        for reading in readings {
-            let entered = self.enter(reading, sender, arrived, &config, entries);
+        for mut reading in readings {
+            let trimmed = config.mappings.trim(&mut reading).map_err(|_| AcceptError::ItemTooLong);
+            let entered = trimmed.and_then(|()| self.enter(reading, sender, arrived, &config, entries));
             entered.map_err(|error| bad_value(&error, document, document.root()))?;
             made.check(entries)?;
         }

@@ -193,6 +193,7 @@ impl Series {
             && fits
             && at > taken
             && at.since(taken) <= quantity.repeated_within
+            && (value - last).is_finite()
         {
             self.differences = (self.differences + 1).min(NOISE_MEMORY);
             self.difference += ((value - last).abs() - self.difference) / f64::from(self.differences);

@@ -237,7 +237,8 @@ impl Compiled {
     pub(super) fn apply<'m>(&'m self, payload: &Payload<'_>) -> Result<Vec<Normalised<'m>>, Unfit<'m>> {
         let mut found = Vec::new();
         found.resize_with(self.absolute.len(), OnceCell::new);
-        let mut application = Application { mapping: self, payload, found, bytes_left: READINGS_BYTES_MAX };
+        let mut application =
+            Application { mapping: self, payload, found, own_name: OnceCell::new(), bytes_left: READINGS_BYTES_MAX };
         application.conditions()?;
         application.items()
     }
@@ -249,6 +250,8 @@ struct Application<'m, 'p, 'a> {
     payload: &'p Payload<'a>,
     /// What lies at the mapping's pointers into the payload, once it was looked for.
     found: Vec<OnceCell<Option<Value<'a>>>>,
+    /// The payload's `NodeId` member, once it was looked for.
+    own_name: OnceCell<Option<Value<'a>>>,
     bytes_left: usize,
 }
 
@@ -430,10 +433,13 @@ impl<'m, 'a> Application<'m, '_, 'a> {
             Some(source) => self.if_there(at, source, element)?,
             None => None,
         };
-        let name = match (mapped, self.payload.find(&[NODE_ID.to_owned()])) {
-            (Some(name), _) => name,
-            (None, None) => return Ok(None),
-            (None, Some(own)) => own.string().map_or_else(|| misfit(at, Why::NoNodeId), |name| Ok(name.into()))?,
+        let own_name = || *self.own_name.get_or_init(|| self.payload.find(&[NODE_ID.to_owned()]));
+        let name = match mapped {
+            Some(name) => name,
+            None => match own_name() {
+                None => return Ok(None),
+                Some(own) => own.string().map_or_else(|| misfit(at, Why::NoNodeId), |name| Ok(name.into()))?,
+            },
         };
         if (1..=TEXT_CHARS_MAX).contains(&name.chars().count()) { Ok(Some(name)) } else { misfit(at, Why::NoNodeId) }
     }
@@ -490,6 +496,8 @@ impl<'m, 'a> Application<'m, '_, 'a> {
             }
             if let Some(below) = pointer.path().strip_prefix(path) {
                 let whole = rest.take().unwrap_or_else(|| value.to_raw());
+                // It is read and written again for every item: that is paid for, whatever is left of it.
+                self.spend(whole.get().len())?;
                 // What was read strictly can be written again.
                 rest = Some(without(&whole, below).map_err(|_| Unfit::Excess(Excess::Bytes))?);
             }

@@ -27,7 +27,10 @@ pub(super) fn number(value: Value<'_>) -> Option<&str> {
 }
 
 fn written(number: f64, decimals: usize) -> Option<Box<RawValue>> {
-    let text = number.is_finite().then(|| format!("{number:.*}", decimals.min(DECIMALS_MAX)))?;
+    let text = number.is_finite().then(|| {
+        // So small a number would become another, or 0.
+        if decimals > DECIMALS_MAX { format!("{number:e}") } else { format!("{number:.decimals$}") }
+    })?;
     RawValue::from_string(text).ok()
 }
 

@@ -157,6 +157,8 @@ pub(super) async fn take_text(
     text: &[u8],
     once: Once,
 ) -> Result<Accepted, Refusal> {
+    // Before anything is learnt from what cannot be taken.
+    southbound.backlog.has_room(1, text.len()).map_err(not_taken)?;
     let mut entries = Vec::with_capacity(1);
     let taken = southbound.entries(text, content, sender, &mut entries);
     let count = entries.len();

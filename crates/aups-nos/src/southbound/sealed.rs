@@ -45,12 +45,15 @@ pub(super) async fn take_sealed(
     southbound.admit_source(&source.record)?;
     let sender = Sender::Registered { source: Arc::clone(&source.record), sealed: Some(source.suite) };
     let charges = southbound.charges(&sender, from);
-    southbound.charge(&charges, 1)?;
+    let place = source.raise(place);
+    // What somebody sends again that the source sealed is not paid for by the source.
+    let payer = if place.is_some() { &charges } else { &southbound.charges(claimed, from) };
+    southbound.charge(payer, 1)?;
     // What was sealed anew is the same request: the text counts.
     let request = match key.map(|key| southbound.idempotency.begin(&sender, &key, content, &text)).transpose()? {
         Some(Begun::Taken(items)) => {
             // A message that was not seen yet is taken as well, with nothing of it: else it could be played later without its key.
-            if let Some(place) = source.raise(place) {
+            if let Some(place) = place {
                 Once::of_place(None, place).keep(&southbound.backlog, Vec::new()).await.map_err(not_taken)?;
             }
             return Ok(Accepted { items, again: true, id: None });
@@ -58,7 +61,7 @@ pub(super) async fn take_sealed(
         Some(Begun::First(request)) => Some(request),
         None => None,
     };
-    let place = source.raise(place).ok_or_else(replayed)?;
+    let place = place.ok_or_else(replayed)?;
     take_text(southbound, &sender, &charges, content, &text, Once::of_place(request, place)).await
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Stream<'a> {
     partial: Vec<u8>,
     /// The number of the line that is read, from 1.
     line: usize,
+    /// The first line of which nothing was handed over.
+    untaken: usize,
     entries: Vec<Entry>,
     /// Whether there was a value at all.
     any: bool,
@@ -43,6 +45,7 @@ impl<'a> Stream<'a> {
             charges: southbound.charges(sender, from),
             partial: Vec::new(),
             line: 1,
+            untaken: 1,
             entries: Vec::new(),
             any: false,
             accepted: 0,
@@ -56,7 +59,11 @@ impl<'a> Stream<'a> {
         match outcome {
             Ok(()) if !self.any => Err(empty().with("accepted", 0).into()),
             Ok(()) => Ok(Accepted { items: self.accepted, again: false, id: None }),
-            Err(refusal) => Err(refusal.map(|problem| problem.with("accepted", self.accepted))),
+            // Where to go on is said whatever the reason: items do not count lines.
+            Err(refusal) => Err(refusal.map(|problem| {
+                let line = problem.line.or(Some(self.untaken));
+                Problem { line, ..problem }.with("accepted", self.accepted)
+            })),
         }
     }
 
@@ -104,24 +111,17 @@ impl<'a> Stream<'a> {
                 return Err(refusal.map(place));
             }
             self.southbound.owe(&self.charges, (self.entries.len() - before).saturating_sub(1), 0);
-            if self.entries.len() >= STREAM_ENTRIES_MAX {
-                self.append().await?;
-            }
         }
         self.line += 1;
-        Ok(())
+        if self.entries.len() >= STREAM_ENTRIES_MAX { self.append().await } else { Ok(()) }
     }
 
     /// Hands over what has come together; waits a while if there is no room.
     async fn append(&mut self) -> Result<(), Refusal> {
         let entries = std::mem::take(&mut self.entries);
         let count = entries.len();
-        let line = self.line;
-        self.southbound
-            .backlog
-            .append_waiting(entries)
-            .await
-            .map_err(|why| not_taken(why).map(|problem| Problem { line: Some(line), ..problem }))?;
+        self.southbound.backlog.append_waiting(entries).await.map_err(not_taken)?;
+        self.untaken = self.line;
         self.accepted += count_accepted(count);
         Ok(())
     }

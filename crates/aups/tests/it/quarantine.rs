@@ -26,7 +26,7 @@ fn who_guesses_credentials_is_kept_out_and_an_administrator_lets_it_in() {
     let credential = aups.source("sensor1");
     let guess = || aups.send("bm90aGluZw", "1");
     // Some are forgiven meanwhile.
-    let refused = (0..40).map(|_| guess()).find(|answer| answer.status != 401).unwrap();
+    let refused = (0..400).map(|_| guess()).find(|answer| answer.status != 401).unwrap();
     assert_eq!(refused.problem(429), "quarantined");
     assert_eq!(aups.post("/data", "1", &[]).problem(429), "quarantined");
     assert_eq!(aups.send(&credential, "1").status, 202, "a registered source at that address goes on");

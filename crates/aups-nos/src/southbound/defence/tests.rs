@@ -42,7 +42,7 @@ fn wrong_credential(body: impl Into<Body>) -> Request<Body> {
 async fn who_guesses_credentials_is_kept_out_and_others_at_its_address_are_not() {
     let rig = Rig::new().await;
     let credential = rig.register("s1").await;
-    for _ in 0..20 {
+    for _ in 0..150 {
         assert_eq!(rig.send(wrong_credential("1")).await.problem(), (401, "not-authenticated"));
     }
     let (body, read) = endless();
@@ -64,8 +64,8 @@ async fn who_guesses_credentials_is_kept_out_and_others_at_its_address_are_not()
 async fn a_flood_over_the_quota_is_refused_unread_and_then_kept_out() {
     let rig = Rig::with(quota(Rate { per_second: 10, burst: 10 }), None).await;
     let (mut accepted, mut over, mut kept_out) = (0, 0, 0);
-    // Ten times what is allowed, for two seconds.
-    for _ in 0..200 {
+    // Ten times what is allowed, for four seconds.
+    for _ in 0..400 {
         let answer = rig.send(from(ATTACKER, data("1"))).await;
         match answer.status {
             StatusCode::ACCEPTED => accepted += 1,
@@ -94,7 +94,7 @@ async fn a_registered_flooder_is_kept_out_by_its_credential() {
     let registered = Some(Allowance::items(Rate { per_second: 10, burst: 10 }));
     let rig = Rig::with(Config { quotas: Quotas { registered, ..Quotas::default() }, ..Config::default() }, None).await;
     let (flooder, honest) = (rig.register("flooder").await, rig.register("honest").await);
-    for _ in 0..110 {
+    for _ in 0..310 {
         rig.send(with_bearer(data("1"), &flooder)).await;
     }
     assert_eq!(rig.send(with_bearer(data("1"), &flooder)).await.problem(), (429, "quarantined"));
