@@ -13,6 +13,8 @@ mod nos;
 #[cfg(feature = "policy")]
 mod policy;
 mod source;
+#[cfg(feature = "nos")]
+mod southbound;
 mod text;
 mod wrapped;
 
@@ -44,6 +46,20 @@ pub const TARGETS: &[Target] = &[
     Target { name: "text", run: text::run, seeds: text::seeds },
     #[cfg(feature = "nos")]
     Target { name: "json", run: nos::run, seeds: nos::seeds },
+    #[cfg(feature = "nos")]
+    Target { name: "data", run: southbound::data, seeds: nos::seeds },
+    #[cfg(feature = "nos")]
+    Target { name: "lines", run: southbound::lines, seeds: southbound::lines_seeds },
+    #[cfg(feature = "nos")]
+    Target { name: "registration", run: southbound::registration, seeds: southbound::registration_seeds },
+    #[cfg(feature = "nos")]
+    Target { name: "sealed", run: southbound::sealed, seeds: southbound::sealed_seeds },
+    #[cfg(feature = "nos")]
+    Target { name: "idempotency", run: southbound::idempotency, seeds: southbound::idempotency_seeds },
+    #[cfg(feature = "nos")]
+    Target { name: "config", run: southbound::config, seeds: southbound::config_seeds },
+    #[cfg(feature = "nos")]
+    Target { name: "configured", run: southbound::configured, seeds: southbound::configured_seeds },
     #[cfg(feature = "policy")]
     Target { name: "policy", run: policy::run, seeds: policy::seeds },
 ];

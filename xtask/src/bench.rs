@@ -28,6 +28,13 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     command::run(&mut harness)
 }
 
+/// Builds for release and attacks it; further arguments go to the harness.
+pub(crate) fn flood(arguments: &[&str]) -> Result<()> {
+    command::run(&mut cargo(&["build", "--release", "--locked", "-p", "aups", "-p", "aups-bench"]))?;
+    let mut harness = cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups-bench", "--", "flood"]);
+    command::run(harness.args(arguments))
+}
+
 /// Fetches what the paper's stack is made of; false, and loud, where there is no Node.js.
 fn peers_are_there() -> Result<bool> {
     if command::find("node").is_none() || command::find("npm").is_none() {

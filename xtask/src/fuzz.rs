@@ -30,6 +30,13 @@ const TARGETS: &[(&str, Option<&str>)] = &[
     ("wrapped", None),
     ("text", None),
     ("json", Some("nos")),
+    ("data", Some("nos")),
+    ("lines", Some("nos")),
+    ("registration", Some("nos")),
+    ("sealed", Some("nos")),
+    ("idempotency", Some("nos")),
+    ("config", Some("nos")),
+    ("configured", Some("nos")),
     ("policy", Some("policy")),
 ];
 

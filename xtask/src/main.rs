@@ -38,6 +38,8 @@ commands:
                     (--kills N, --mode kill|power, --seed N, --debug)
   bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
                     (--rounds N, --seconds S; figures go to bench/results/)
+  flood [OPTION…]   attacks a server at ten times the load of honest sources, who must not notice
+                    (--rate N, --times N, --seconds S)
   help              this text
 
 exit codes: 0 done, 1 failed, 2 usage";
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         ["api", options @ ..] if !options.contains(&"--help") => api::run(options),
         ["seals", options @ ..] if !options.contains(&"--help") => seals::run(options),
         ["crash", options @ ..] if !options.contains(&"--help") => crash::run(options),
+        ["flood", options @ ..] if !options.contains(&"--help") => bench::flood(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
             println!("{USAGE}");

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use std::{
     env,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     process::Stdio,
     time::Duration,
@@ -142,6 +142,69 @@ impl Contender {
             _processes: vec![node, mosquitto],
             _folder: folder,
         })
+    }
+}
+
+/// A server with honest sources and one whose credential attackers have; it ends when this is dropped.
+pub(crate) struct Flooded {
+    http: SocketAddr,
+    honest: Vec<String>,
+    flooder: String,
+    admin_token: String,
+    client: reqwest::Client,
+    _process: Child,
+    _folder: TempDir,
+}
+
+impl Flooded {
+    /// Honest sources.
+    pub(crate) const HONEST: usize = 10;
+
+    /// `aups up` as it is by default, but for a quota of a registered source: 200 items a second.
+    pub(crate) async fn start(program: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let data_dir = folder.path().join("data");
+        let mut up = Command::new(program);
+        up.arg("up").arg("--data-dir").arg(&data_dir).args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]);
+        let (process, ready) = start(up.args(["--log", "error"])).await?;
+        let http = address(&ready, "http")?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let admin_token = std::fs::read_to_string(data_dir.join("admin.token"))?.trim().to_owned();
+        let config = r#"{"quotas":{"registered":{"items":{"perSecond":200,"burst":200}}}}"#;
+        let put = client.put(format!("http://{http}/v1/config")).bearer_auth(&admin_token);
+        put.header("Content-Type", "application/json").body(config).send().await?.error_for_status()?;
+        let mut credentials = Vec::new();
+        for number in 0..=Self::HONEST {
+            let source = format!(r#"{{"NodeId":"s{number}","NodeType":"t","CommunicationMode":"m"}}"#);
+            let registered = client.post(format!("http://{http}/registration")).body(source).send().await?;
+            let Registered { credential } = registered.error_for_status()?.json().await?;
+            credentials.push(credential);
+        }
+        let flooder = credentials.pop().context("none is registered")?;
+        Ok(Self { http, honest: credentials, flooder, admin_token, client, _process: process, _folder: folder })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/data", self.http)
+    }
+
+    /// The credential of the honest source whose turn it is.
+    pub(crate) fn honest(&self, turn: u32) -> &str {
+        let turn = usize::try_from(turn).unwrap_or_default() % self.honest.len().max(1);
+        self.honest.get(turn).map_or("", String::as_str)
+    }
+
+    /// A credential that attackers have.
+    pub(crate) fn flooder(&self) -> &str {
+        &self.flooder
+    }
+
+    /// Whether an attacker's address is in quarantine, or the source whose credential attackers have.
+    pub(crate) async fn keeps_out(&self, address: IpAddr) -> anyhow::Result<bool> {
+        let asked = self.client.get(format!("http://{}/v1/quarantine", self.http)).bearer_auth(&self.admin_token);
+        let listed = asked.send().await?.error_for_status()?.text().await?;
+        let last = format!("source:s{}\"", Self::HONEST);
+        Ok(listed.contains(&format!("address:{address}\"")) || listed.contains(&last))
     }
 }
 
