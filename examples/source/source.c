@@ -18,11 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BODY_MAX = 1 << 20, HEADER = 56, TAG = 16, TEXT_MAX = 256, TRIES = 5 };
+enum { BODY_MAX = 1 << 20, HEADER = 56, TAG = 16, TEXT_MAX = 256, NODE_MAX = 64, TRIES = 5, SILENCE_MAX_S = 30 };
 
 static void fail(const char *what) {
     fprintf(stderr, "source: %s%s%s\n", what, errno ? ": " : "", errno ? strerror(errno) : "");
@@ -207,6 +208,7 @@ static void read_source(const char *file, struct source *source) {
     fclose(in);
     errno = 0;
     member(json, "NodeId", source->node);
+    if (!*source->node || strlen(source->node) > NODE_MAX) fail("no NodeId: this is not the answer to a registration");
     member(json, "credential", source->credential);
     member(json, "credentialId", text);
     if (!base64url(text, source->credential_id, 24)) fail("no credentialId: this is not the answer to a registration");
@@ -240,7 +242,7 @@ static void begin_session(const char *file, uint8_t session[8]) {
 
 /* Header, ciphertext, tag. One message in a session, so seq is 0. Gives the length. */
 static size_t seal(const struct source *source, const uint8_t session[8], const char *text, size_t len, uint8_t *out) {
-    uint8_t info[1 + 24 + 4 + 8] = {3}, okm[32], nonce[16], ad[TEXT_MAX];
+    uint8_t info[1 + 24 + 4 + 8] = {3}, okm[32], nonce[16], ad[14 + HEADER + 2 + 4 + NODE_MAX];
     uint64_t ms = (uint64_t)time(NULL) * 1000;
     memset(out, 0, HEADER);
     out[0] = 1, out[1] = 3, out[3] = 1; /* version, suite, JSON */
@@ -284,6 +286,9 @@ static int post(const char *host, const char *port, const char *path, const char
     }
     freeaddrinfo(found);
     if (to < 0) return 0;
+    struct timeval silence = {.tv_sec = SILENCE_MAX_S};
+    setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof silence);
+    setsockopt(to, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof silence);
     int head_len = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n",
                             path, host, port, len, headers);
     if (head_len < 0 || (size_t)head_len >= sizeof head) fail("the headers are too long");

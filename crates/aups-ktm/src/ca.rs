@@ -227,7 +227,10 @@ fn is_server_name(name: &str) -> bool {
         |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     let of_the_ktm = KTM_NAME.split_once('.').map_or(KTM_NAME, |(_, domain)| domain);
     let name = name.to_ascii_lowercase();
-    let is_dns = name.len() <= SERVER_NAME_CHARS_MAX && name.split('.').all(is_label) && !name.ends_with(of_the_ktm);
+    let is_dns = name.len() <= SERVER_NAME_CHARS_MAX
+        && name.split('.').all(is_label)
+        && name != of_the_ktm
+        && !name.ends_with(&format!(".{of_the_ktm}"));
     is_dns || name.parse::<IpAddr>().is_ok()
 }
 

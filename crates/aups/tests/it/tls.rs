@@ -100,7 +100,9 @@ fn readers_sources_and_administrators_are_served_over_tls() {
 
     // Sources.
     let node = aups.file("node.json");
-    fs::write(&node, format!(r#"{{"credential":"{credential}"}}"#)).unwrap();
+    let body = r#"{"NodeId":"sensor2","NodeType":"sensor","CommunicationMode":"discrete"}"#;
+    let registered = aups.post("/registration", body, &[("Content-Type", "application/json")]);
+    fs::write(&node, registered.body).unwrap();
     fs::write(aups.file("one.ndjson"), "1\n").unwrap();
     assert!(aups.ok(&["send", "--node", "node.json", "one.ndjson"]).contains("sent 1 readings"));
 }

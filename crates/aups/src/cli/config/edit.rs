@@ -29,14 +29,18 @@ impl Edit {
         fs::write(draft.path(), &before)?;
         loop {
             open(draft.path())?;
-            let document = Document::read(draft.path())?;
+            let document = match Document::read(draft.path()) {
+                Ok(document) => document,
+                Err(failure) => return Err(kept(draft, failure)),
+            };
             if document.text == before {
                 terminal::note("nothing was changed");
                 return Ok(());
             }
-            match document.set(&self.comment, Some(version), admin).await? {
-                Answer::InForce(version) => return print_version(version),
-                Answer::Refused(problem) => {
+            match document.set(&self.comment, Some(version), admin).await {
+                Err(failure) => return Err(kept(draft, failure)),
+                Ok(Answer::InForce(version)) => return print_version(version),
+                Ok(Answer::Refused(problem)) => {
                     let failure = document.refused(&problem);
                     if problem.status == 412 || !again(&failure)? {
                         return Err(kept(draft, failure));

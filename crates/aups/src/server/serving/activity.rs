@@ -8,7 +8,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -57,7 +57,12 @@ pub(super) struct Activity {
     http2: AtomicBool,
     /// Since when nothing could be written; 0: it can.
     stalled_since: AtomicU64,
+    /// In HTTP/2, where a peer may take nothing of one answer and go on reading others: since when nothing of each was taken.
+    untaken_since: Mutex<Vec<Weak<AtomicU64>>>,
 }
+
+/// Of an answer that waits for its server and not for its peer.
+const NOT_WAITING: u64 = u64::MAX;
 
 impl Activity {
     pub(super) fn new() -> Self {
@@ -69,6 +74,7 @@ impl Activity {
             head: AtomicBool::new(true),
             http2: AtomicBool::new(false),
             stalled_since: AtomicU64::new(0),
+            untaken_since: Mutex::default(),
         }
     }
 
@@ -109,12 +115,30 @@ impl Activity {
         }
     }
 
+    /// Begins to note since when nothing of an answer was taken.
+    fn note_answer(&self) -> Option<Arc<AtomicU64>> {
+        self.http2.load(Relaxed).then(|| {
+            let since = Arc::new(AtomicU64::new(self.now()));
+            let mut all = self.untaken_since.lock().unwrap_or_else(PoisonError::into_inner);
+            // Never more than there are streams at a time.
+            all.retain(|since| since.strong_count() > 0);
+            all.push(Arc::downgrade(&since));
+            since
+        })
+    }
+
+    /// Since when nothing was taken of the answer that waits longest; [`NOT_WAITING`] if none waits.
+    fn longest_untaken(&self) -> u64 {
+        let all = self.untaken_since.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(Weak::upgrade).map(|since| since.load(Relaxed)).min().unwrap_or(NOT_WAITING)
+    }
+
     /// Whether the peer has taken too long, and for what.
     pub(super) fn overdue(&self) -> Option<Overdue> {
         let now = self.now();
         let longer = |since: u64, max: Duration| u128::from(now.saturating_sub(since)) > max.as_millis();
         let (stalled, waiting) = (self.stalled_since.load(Relaxed), self.waiting_since.load(Relaxed));
-        if stalled != 0 && longer(stalled, STALLED_MAX) {
+        if (stalled != 0 && longer(stalled, STALLED_MAX)) || longer(self.longest_untaken(), STALLED_MAX) {
             Some(Overdue::Stalled)
         } else if self.requests.load(Relaxed) > 0 {
             None
@@ -140,12 +164,13 @@ impl Drop for Answering {
 #[derive(Debug)]
 pub(super) struct UntilSent {
     body: Body,
-    _answering: Answering,
+    untaken_since: Option<Arc<AtomicU64>>,
+    answering: Answering,
 }
 
 impl UntilSent {
-    pub(super) const fn new(body: Body, answering: Answering) -> Self {
-        Self { body, _answering: answering }
+    pub(super) fn new(body: Body, answering: Answering) -> Self {
+        Self { body, untaken_since: answering.0.note_answer(), answering }
     }
 }
 
@@ -157,7 +182,12 @@ impl HttpBody for UntilSent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        // The next frame is asked for once the one before was taken.
+        if let Some(since) = &self.untaken_since {
+            since.store(if frame.is_pending() { NOT_WAITING } else { self.answering.0.now() }, Relaxed);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
