@@ -15,7 +15,7 @@ use std::{
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 /// Addresses that attackers come from.

@@ -109,7 +109,7 @@ fn run(Cli { command, server }: Cli) -> Result<(), Failure> {
     let done = runtime.block_on(async {
         match command {
             Command::Up(up) => Box::pin(up.run(&server)).await,
-            Command::Ktm(ktm) => ktm.run(&server).await,
+            Command::Ktm(ktm) => Box::pin(ktm.run(&server)).await,
             Command::Nos(nos) => Box::pin(nos.run(&server)).await,
             Command::Demo(demo) => demo.run().await,
             Command::User(user) => user.run(&server).await,

@@ -346,13 +346,11 @@ impl Backlog {
 
     /// Sets items aside that can be taken no further. Where nothing is kept on disk they are gone.
     pub(crate) async fn bury(&self, letters: Vec<DeadLetter>) -> Result<(), QueueError> {
-        match self.queue() {
-            Some(queue) => queue.bury(letters).await,
-            None => {
-                metrics::counter!("aups_dead_letters_dropped_total").increment(letters.len() as u64);
-                Ok(())
-            }
-        }
+        let Some(queue) = self.queue() else {
+            metrics::counter!("aups_dead_letters_dropped_total").increment(letters.len() as u64);
+            return Ok(());
+        };
+        queue.bury(letters).await
     }
 
     /// What keeps things on disk, if anything does.

@@ -261,12 +261,12 @@ async fn a_broker_that_refuses_now_and_then_is_given_time() {
 
 #[tokio::test]
 async fn a_broker_that_is_away_for_long_costs_disk_and_not_memory() {
+    const ITEMS: usize = 20_000;
     let dir = tempfile::tempdir().unwrap();
     let mut setup = Setup::from(config());
     setup.config.limits.backlog_items_max = 500;
     let rig = Rig::with(setup, Some(queue(dir.path()).await)).await;
     rig.sink.set(Mood::Away);
-    const ITEMS: usize = 20_000;
     for from in (0..ITEMS).step_by(5_000) {
         assert_eq!(rig.send(lines(readings(from, 5_000))).await.accepted(), 5_000);
         assert!(rig.nos.in_memory() <= 500, "{} items in memory", rig.nos.in_memory());

@@ -83,7 +83,7 @@ impl Ktm {
             self.role.start_log()?;
             let mut settings = self.role.settings(server)?;
             settings.link = self.link.unwrap_or(settings.link);
-            return role::run(server::start_ktm(settings)).await;
+            return Box::pin(role::run(server::start_ktm(settings))).await;
         };
         let admin = server.admin()?;
         match action {

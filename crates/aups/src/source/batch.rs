@@ -22,7 +22,7 @@ impl Batch {
     /// As many lines from the start as go into one body. The problem of the first if that is no JSON.
     ///
     /// A line that is an array is a batch itself: its elements are taken.
-    pub(super) fn of(lines: &[impl AsRef<str>]) -> Result<Self, Problem> {
+    pub(super) fn of(lines: &[impl AsRef<str>]) -> Result<Self, Box<Problem>> {
         let mut batch = Self { text: String::new(), lines: 0 };
         let mut readings = 0;
         for line in lines.iter().map(AsRef::as_ref) {
@@ -51,7 +51,7 @@ impl Batch {
 }
 
 /// What stands in an array for a line, as wide as the line, and how many elements that is.
-fn elements(line: &str) -> Result<(String, usize), Problem> {
+fn elements(line: &str) -> Result<(String, usize), Box<Problem>> {
     if let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(line) {
         let inner = line.trim_end().strip_suffix(']').unwrap_or(line).replacen('[', " ", 1);
         return Ok((inner, elements.len()));
@@ -59,7 +59,8 @@ fn elements(line: &str) -> Result<(String, usize), Problem> {
     match serde_json::from_str::<IgnoredAny>(line) {
         Ok(_) => Ok((line.to_owned(), 1)),
         Err(error) => {
-            Err(Problem::new(400, "malformed-json", "malformed JSON", error.to_string()).at(1, error.column()))
+            let problem = Problem::new(400, "malformed-json", "malformed JSON", error.to_string());
+            Err(Box::new(problem.at(1, error.column())))
         }
     }
 }

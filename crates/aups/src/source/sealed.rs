@@ -63,7 +63,7 @@ impl Source {
                     }
                     Err(refused) => refused,
                 },
-                Err(problem) => Obstacle::Line { index: 0, problem: Box::new(problem) },
+                Err(problem) => Obstacle::Line { index: 0, problem },
             };
             match refused {
                 // None of the batch was taken: what comes before the line goes alone, then it is refused by itself.

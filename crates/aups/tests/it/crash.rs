@@ -80,7 +80,7 @@ fn campaign_of(mode: Mode, kills: u64, seed: u64) {
             } else {
                 aups.start_again();
             }
-            std::thread::sleep(Duration::from_micros(random.below(LIFE_MAX.as_micros() as u64)));
+            std::thread::sleep(Duration::from_micros(random.below(u64::try_from(LIFE_MAX.as_micros()).unwrap())));
             let ended = aups.ended();
             assert!(ended.is_none(), "it ended by itself: {ended:?}\n{}", aups.log());
             aups.kill();
@@ -322,7 +322,7 @@ impl Connection {
     fn post(&mut self, address: &str, headers: &str, body: &str) -> io::Result<u16> {
         let length = body.len();
         let request =
-            format!("POST /data HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}",);
+            format!("POST /data HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes())?;
         let (mut status, mut length) = (None, 0);
         loop {

@@ -23,7 +23,7 @@ fn statuses(aups: &Aups, bytes: &[u8]) -> Vec<u16> {
     let mut answers = Vec::new();
     let _ = stream.read_to_end(&mut answers);
     let answers = String::from_utf8_lossy(&answers).into_owned();
-    answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| answer.get(..3).unwrap().parse().unwrap()).collect()
 }
 
 /// Sends bytes and hangs up before the end.

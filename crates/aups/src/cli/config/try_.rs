@@ -83,6 +83,9 @@ enum Media {
     Senml,
 }
 
+/// A text, and its line where there are several.
+type Placed<'p> = (Option<usize>, &'p [u8]);
+
 impl Try {
     pub(super) fn run(self) -> Result<(), Failure> {
         let payload = read(&self.file)?;
@@ -103,7 +106,7 @@ impl Try {
     }
 
     /// The texts of which each would be taken by itself, with their lines where there are several.
-    fn texts<'p>(&self, payload: &'p [u8]) -> Result<Vec<(Option<usize>, &'p [u8])>, Failure> {
+    fn texts<'p>(&self, payload: &'p [u8]) -> Result<Vec<Placed<'p>>, Failure> {
         if self.media != Media::Ndjson {
             return Ok(vec![(None, payload)]);
         }

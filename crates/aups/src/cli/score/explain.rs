@@ -28,14 +28,13 @@ Examples:
 
 impl Explain {
     pub(super) async fn run(&self, server: &ServerArgs) -> Result<(), Failure> {
-        let text = match self.what.parse().map(ItemId) {
-            Ok(id) => asked(server, id).await?,
-            Err(_) => {
-                let (name, text) = read(Path::new(&self.what))?;
-                match item_id(&text) {
-                    Some(id) => asked(server, id).await?,
-                    None => parse(&name, &text).map(|_| text)?,
-                }
+        let text = if let Ok(id) = self.what.parse().map(ItemId) {
+            asked(server, id).await?
+        } else {
+            let (name, text) = read(Path::new(&self.what))?;
+            match item_id(&text) {
+                Some(id) => asked(server, id).await?,
+                None => parse(&name, &text).map(|_| text)?,
             }
         };
         if self.json { terminal::line(text.trim()) } else { terminal::line(&table(&parse("the answer", &text)?)) }
