@@ -1,6 +1,6 @@
 //! Whatever a source sends becomes readings in one normal form.
 //!
-//! The first [mapping](mapping) that fits makes as many readings of a value as it says. Where none fits, the built-in
+//! The first [`mapping`] that fits makes as many readings of a value as it says. Where none fits, the built-in
 //! mapping `default`: an object with `value` is a reading; `name`, `unit` and `time` are what they are called, further
 //! members are kept. A number, a text or a boolean is the `value` of a reading named `value`. What fits nothing is `raw`: the
 //! whole of it is the `value` of a reading named `value`, so that nothing is lost. Of an unregistered source, a `NodeId`
