@@ -154,8 +154,8 @@ pub(super) async fn run<S: Started>(starting: impl Future<Output = anyhow::Resul
     };
     terminal::line(&format!("ready {}", started.addresses()))?;
     if started.nobody_reads() {
-        terminal::note(
-            "no policy is in force: nobody reads, and nothing is published; say who may: aups policy apply FILE",
+        tracing::warn!(
+            "no policy is in force: nobody reads, and nothing is published; say who may: aups policy apply FILE"
         );
     }
     stop.asked().await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn what_the_broker_refuses_is_listed_shown_replayed_and_discarded() {
-    let mosquitto = Mosquitto::start_with_acl("topic readwrite #\ntopic deny data/sensor1/bad\n");
+    let mosquitto = Mosquitto::start_with_acl("pattern readwrite #\ntopic deny data/sensor1/bad\n");
     let aups = Aups::start_with(&["--broker", &format!("mqtt://127.0.0.1:{}", mosquitto.port)]);
     let (mut alice, credential) = aups.subscribed_alice();
     for _ in 0..2 {
@@ -30,7 +30,7 @@ fn what_the_broker_refuses_is_listed_shown_replayed_and_discarded() {
     let trail = aups.ok(&["audit", "tail", "--json"]);
     assert!(trail.contains(&format!("/v1/dead-letters/{id}\"")), "who looked at it is recorded: {trail}");
 
-    mosquitto.set_acl("topic readwrite #\n");
+    mosquitto.set_acl("pattern readwrite #\n");
     aups.ok(&["dead-letter", "replay", &id]);
     let line: Value = serde_json::from_str(&alice.next()).unwrap();
     assert_eq!((&line["item"]["id"], &line["topic"]), (&first["itemId"], &json!("data/sensor1/bad")));

@@ -10,6 +10,12 @@ const ELSEWHERE: &[&str] = &[
     // Something must fail that does not fail here.
     "aups_audit_errors_total",
     "aups_broker_barrier_errors_total",
+    "aups_dead_letters_dropped_total",
+    "aups_queue_failing",
+    "aups_listener_refused_total",
+    "aups_items_given_up_total",
+    "aups_http_connections_cut_total",
+    "aups_dead_letters_total",
     "aups_broker_readers_overrun_total",
     "aups_ktm_keys_refused_total",
     "aups_link_connections_refused_total",
@@ -29,7 +35,6 @@ const ELSEWHERE: &[&str] = &[
     // Policies with obligations, readers that publish or ask for what is not theirs, and retained messages.
     "aups_broker_publishes_refused_total",
     "aups_items_resealed_total",
-    "aups_keys_denied_total",
     "aups_notifications_total",
 ];
 
@@ -84,9 +89,8 @@ fn the_guide_tells_what_a_server_shows_and_a_server_shows_what_it_tells() {
         assert_eq!(documented.get(name.as_str()), Some(&kind.as_str()), "{name} is not in docs/guide/metrics.md so");
         assert!(helped.contains(name), "{name} has no help text");
     }
-    for name in documented.keys() {
-        assert_ne!(types.contains_key(*name), ELSEWHERE.contains(name), "{name}: shown, or said why not");
-    }
+    let both = |name: &&&str| types.contains_key(**name) == ELSEWHERE.contains(name);
+    assert_eq!(documented.keys().filter(both).collect::<Vec<_>>(), Vec::<&&str>::new(), "shown, or said why not");
 }
 
 /// Whatever the code counts is in the guide, and whatever is in the guide is counted somewhere.

@@ -63,7 +63,8 @@ fn bodies_that_come_oddly_are_taken_for_what_they_are_or_refused() {
             1,
         ),
         ("two at once", [post("Content-Length: 1", "1"), last("Content-Length: 5", "[1,2]")].concat(), &[202, 202], 3),
-        ("a length too small", post("Content-Length: 1", "12"), &[202, 400], 1),
+        // What is left over is the beginning of a request that never comes.
+        ("a length too small", post("Content-Length: 1", "12"), &[202], 1),
         ("no length that is none", post("Content-Length: -1", "1"), &[400], 0),
         ("two lengths", post("Content-Length: 1\r\nContent-Length: 2", "12"), &[400], 0),
         ("a chunk that is none", post("Transfer-Encoding: chunked", "x\r\n1\r\n0\r\n\r\n"), &[400], 0),
