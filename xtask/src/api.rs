@@ -39,7 +39,8 @@ pub(crate) fn run(options: &[&str]) -> Result<()> {
     let token = format!("Authorization: Bearer {}", server.token()?);
     for (who, headers) in [("an administrator", vec!["-H", token.as_str()]), ("nobody", vec![])] {
         println!("asking as {who}");
-        let mut asking = program(&schemathesis, &["run", "crates/aups/src/server/openapi.json", "--url", &server.url]);
+        let mut asking = program(&schemathesis, &["run"]);
+        asking.arg(root().join("crates/aups/src/server/openapi.json")).args(["--url", &server.url]);
         asking.args(headers).args(["--checks", CHECKS, "--seed", seed, "--max-examples", examples]);
         asking.args(["--phases", "examples,coverage,fuzzing", "--generation-deterministic", "--no-color"]);
         asking.args(["--request-timeout", ANSWER_WAIT_S, "--suppress-health-check", "all", "--warnings", "off"]);

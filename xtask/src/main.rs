@@ -24,7 +24,7 @@ usage: cargo xtask <command>
 
 commands:
   test              everything that CI runs: installs what the tests need (it says so first), then formatting,
-                    links, threats and their tests, layers, clippy with warnings denied, rustdoc, test vectors, doc tests, all other tests, the HTTP API
+                    links, threats and their tests, layers, clippy with warnings denied, rustdoc, test vectors, doc tests, all other tests
   layers            only the rules on what a crate may depend on (ARCHITECTURE.md)
   vectors           writes testvectors/ again from the code
   vectors --check   fails if that changes anything

@@ -1,7 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change goes in, the same here and in CI.
 
 use crate::{
-    api,
     command::{self, cargo},
     deny, layers, links,
     packages::{self, Needed},
@@ -33,7 +32,6 @@ const STEPS: &[Step] = &[
     ("vectors", vectors::check),
     ("doc tests", || command::run(&mut cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--doc"]))),
     ("caps", caps),
-    ("api", || api::run(&[])),
     ("tests", tests),
 ];
 
