@@ -184,6 +184,8 @@ pub struct Reader {
     events: mpsc::Receiver<Event>,
     /// How many events the application has dealt with.
     taken: watch::Sender<u64>,
+    /// Of how many the state file had its turn: they are in it, or the application is told that they are not.
+    settled: watch::Receiver<u64>,
     returned: u64,
     task: JoinHandle<()>,
 }
@@ -230,11 +232,14 @@ impl Reader {
         }
         drop(memories);
         let (taken, taken_in) = watch::channel(0);
+        // Without a state there is nothing to wait for.
+        let (settled_out, settled) = watch::channel(if state.is_some() { 0 } else { u64::MAX });
         let mut task = Task {
             session,
             state,
             session_expiry: options.session_expiry,
             taken: taken_in,
+            settled: settled_out,
             given: 0,
             pending: VecDeque::new(),
             unwritten: false,
@@ -255,7 +260,7 @@ impl Reader {
             answer: None.into(),
         };
         task.subscribe_answers();
-        Ok(Self { commands, events, taken, returned: 0, task: tokio::spawn(task.run()) })
+        Ok(Self { commands, events, taken, settled, returned: 0, task: tokio::spawn(task.run()) })
     }
 
     /// Subscribes, and waits for the broker's word on each filter. After a reconnection the filters are subscribed again.
@@ -272,8 +277,14 @@ impl Reader {
 
     /// The next event; `None` after [`Event::Ended`]. Cancel safe. Who does not call it holds the broker back, and
     /// nothing is lost of what is published with QoS 1.
+    ///
+    /// To ask for the next one is to have dealt with the one before: with a [state file](ReaderOptions::state) that is
+    /// written down first, so that of an application that is killed only what it was dealing with comes again.
     pub async fn next(&mut self) -> Option<Event> {
-        self.taken.send_replace(self.returned);
+        let returned = self.returned;
+        self.taken.send_replace(returned);
+        // A task that has ended writes no more, and has left its last events.
+        let _ = self.settled.wait_for(|settled| *settled >= returned).await;
         let event = self.events.recv().await;
         self.returned += u64::from(event.is_some());
         event
@@ -282,7 +293,7 @@ impl Reader {
     /// Ends the connection to the broker, and the session there unless there is a [state file](ReaderOptions::state); takes a
     /// second at most. The last event counts as dealt with.
     pub async fn close(self) {
-        let Self { commands, events, taken, returned, task } = self;
+        let Self { commands, events, taken, returned, task, .. } = self;
         taken.send_replace(returned);
         drop((commands, events));
         let _ = task.await;
@@ -326,6 +337,8 @@ struct Task {
     session_expiry: Duration,
     /// How many events the application has dealt with.
     taken: watch::Receiver<u64>,
+    /// Of how many the state file had its turn.
+    settled: watch::Sender<u64>,
     /// How many it was given.
     given: u64,
     /// What was given and is not yet written down and acknowledged, each with the number of its event. Bounded by the messages
@@ -482,6 +495,7 @@ impl Task {
         let written = state
             .append(bumps.iter().chain(of_messages))
             .and_then(|()| if state.is_long() { state.fold(self.session.memories()) } else { Ok(()) });
+        self.settled.send_replace(taken);
         if let Err(error) = written {
             if !std::mem::replace(&mut self.unwritten, true) {
                 self.session.tell(Event::StateUnwritten { reason: error.to_string() });

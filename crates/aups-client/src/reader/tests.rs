@@ -416,3 +416,21 @@ async fn with_a_state_file_the_next_reader_goes_on_where_the_last_one_was() {
     assert_eq!(values, ["4", "5", "6", "7", "8", "9", "10"]);
     reader.close().await;
 }
+
+#[tokio::test]
+async fn what_the_application_dealt_with_is_written_down_before_it_gets_more() {
+    let place = Place::new().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("alice.state");
+    let mut reader = place.reader(ReaderOptions { state: Some(path.clone()), ..ReaderOptions::default() }).await;
+    reader.subscribe(&["data/#"]).await.expect("subscribed");
+    let messages = 4 * EVENTS_QUEUED_MAX;
+    for _ in 0..messages {
+        place.publish("data/s1/t", 1).await;
+    }
+    for number in 0..messages {
+        next_item(&mut reader).await;
+        let state = std::fs::read_to_string(&path).expect("the state");
+        assert_eq!(state.matches("\"taken\"").count(), number, "each message before this one");
+    }
+}

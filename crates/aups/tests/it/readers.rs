@@ -137,8 +137,7 @@ fn a_reader_that_is_killed_goes_on_where_it_was() {
     reader.kill().unwrap();
     reader.wait().unwrap();
     let twice = counts(&aups, "items").len() - all.len();
-    // What is printed and not yet in the state when it is killed: one, and some on a machine under load.
-    assert!(twice <= usize::try_from(20 * kills).unwrap(), "what was being printed, each time: {twice}");
+    assert!(twice <= usize::try_from(kills).unwrap(), "the line that was being printed, each time: {twice}");
 
     let other = aups.reader("bob", &["--attr", "roles=meteorologist"]);
     assert_eq!(other["sub"], "bob");
