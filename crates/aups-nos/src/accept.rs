@@ -3,7 +3,7 @@
 mod text;
 
 use crate::{
-    analyse::{Arrival, History, Scored, Subject, analyse, recent::Recent},
+    analyse::{Arrival, History, Scored, Subject, analyse, recent::Basis},
     config::{ActiveConfig, ConfigInForce},
     json::Value,
     normalise::{Excess, MappingError, Normalised, Origin, Schema, normalise},
@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     pub(crate) json: Bytes,
     /// When it came; for the latency, and of this process only.
     pub(crate) taken: Instant,
+    /// What its scores follow from, until it is known among the [recent](crate::analyse::recent::Recent) ones; of this process only.
+    pub(crate) basis: Option<Basis>,
 }
 
 impl Entry {
@@ -50,12 +52,12 @@ impl Entry {
     pub(crate) fn restore(json: Bytes, topics: &Topics) -> Result<Self, RestoreError> {
         let item: Item = serde_json::from_slice(&json)?;
         let topic = topics.of(&item)?;
-        Ok(Self { item, topic, json, taken: Instant::now() })
+        Ok(Self { item, topic, json, taken: Instant::now(), basis: None })
     }
 
     /// From what was published on a topic.
     pub(crate) fn published(json: Bytes, topic: Topic) -> Result<Self, serde_json::Error> {
-        Ok(Self { item: serde_json::from_slice(&json)?, topic, json, taken: Instant::now() })
+        Ok(Self { item: serde_json::from_slice(&json)?, topic, json, taken: Instant::now(), basis: None })
     }
 }
 
@@ -107,7 +109,6 @@ pub(crate) struct Acceptance {
     address_salt: [u8; 32],
     ids: ItemIds,
     history: History,
-    recent: Arc<Recent>,
 }
 
 impl Acceptance {
@@ -117,18 +118,12 @@ impl Acceptance {
         clock: Arc<dyn Clock>,
         address_salt: [u8; 32],
     ) -> Self {
-        let (history, recent) = (History::default(), Arc::default());
-        Self { config, transport, clock, address_salt, ids: ItemIds::new(), history, recent }
+        Self { config, transport, clock, address_salt, ids: ItemIds::new(), history: History::default() }
     }
 
     /// What is in force now: to be asked for once for each text, so that all of it is taken alike.
     pub(crate) fn config(&self) -> Arc<ActiveConfig> {
         Arc::clone(&self.config.borrow())
-    }
-
-    /// The last items that were taken, and what their scores follow from.
-    pub(crate) fn recent(&self) -> Arc<Recent> {
-        Arc::clone(&self.recent)
     }
 
     /// How a text of a sender comes in now.
@@ -196,9 +191,8 @@ impl Acceptance {
         if schema == Schema::Raw {
             metrics::counter!("aups_items_raw_total").increment(1);
         }
-        let json = Bytes::from(json);
-        self.recent.keep(id, json.clone(), inputs, config);
-        entries.push(Entry { item, topic, json, taken });
+        let basis = Some(Basis { inputs, config_version: config.version, scoring: Arc::clone(&config.scoring) });
+        entries.push(Entry { item, topic, json: json.into(), taken, basis });
         Ok(())
     }
 

@@ -232,7 +232,7 @@ impl Nos {
 
     /// The last items that it has taken, and what their scores follow from.
     pub fn recent(&self) -> Arc<Recent> {
-        self.southbound.acceptance.recent()
+        self.backlog.recent()
     }
 
     /// The registered sources, to be administered.

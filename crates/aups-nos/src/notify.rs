@@ -43,7 +43,7 @@ pub(crate) fn notification(of: &Entry, topic: &Topic, nos: &NosId) -> Result<Ent
         quality: of.item.quality,
     };
     let json = serde_json::to_vec(&item)?.into();
-    Ok(Entry { item, topic: topic.clone(), json, taken: Instant::now() })
+    Ok(Entry { item, topic: topic.clone(), json, taken: Instant::now(), basis: None })
 }
 
 /// A `UUIDv7` with the time of the item's, and a hash in place of its random part.

@@ -175,7 +175,6 @@ struct Series {
 }
 
 impl Series {
-    /// About as many steps as half the window holds.
     fn known(&self, quantity: &Quantity) -> Observed {
         let Some(median) = median(&self.values) else { return Observed::default() };
         Observed {
@@ -209,9 +208,9 @@ impl Series {
     }
 
     fn drop_oldest(&mut self) {
-        let age = |ordinal: &u8| self.next.wrapping_sub(*ordinal).wrapping_sub(1);
-        let oldest = self.ordinals.iter().enumerate().max_by_key(|(_, ordinal)| age(ordinal));
-        if let Some((place, _)) = oldest {
+        // There are at most 255: each has another ordinal.
+        let oldest = self.next.wrapping_sub(u8::try_from(self.ordinals.len()).unwrap_or(u8::MAX));
+        if let Some(place) = self.ordinals.iter().position(|ordinal| *ordinal == oldest) {
             self.values.remove(place);
             self.ordinals.remove(place);
         }
@@ -225,21 +224,34 @@ fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// The median of the distances of values in ascending order from a point among them: from there outwards, the nearer side first.
+/// The median of the distances of values in ascending order from their median.
+///
+/// The nearer half and one more stand together: a binary search finds where they begin, and the farthest of them stands at one of
+/// their ends.
 fn deviation_median(values: &[f64], median: f64) -> f64 {
-    let (below, above) = values.split_at(values.partition_point(|value| *value < median));
-    let mut below = below.iter().rev().map(|value| median - value).peekable();
-    let mut above = above.iter().map(|value| value - median).peekable();
-    let nearest_first = iter::from_fn(|| match (below.peek(), above.peek()) {
-        (Some(one), Some(other)) if one <= other => below.next(),
-        (Some(_), None) => below.next(),
-        _ => above.next(),
-    });
-    // Of an even number the mean of the two in the middle.
-    let middle = values.len().saturating_sub(1) / 2;
-    let mut middle = nearest_first.skip(middle).take(if values.len().is_multiple_of(2) { 2 } else { 1 });
-    let first = middle.next().unwrap_or_default();
-    f64::midpoint(first, middle.next().unwrap_or(first))
+    let distance = |place: usize| values.get(place).map_or(f64::INFINITY, |value| (value - median).abs());
+    let half = values.len() / 2;
+    let (mut first, mut end) = (0, values.len().saturating_sub(half + 1));
+    while first < end {
+        let middle = usize::midpoint(first, end);
+        if distance(middle + half + 1) < distance(middle) {
+            first = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    let last = first + half;
+    let farthest = distance(first).max(distance(last));
+    if values.len() % 2 == 1 {
+        return farthest;
+    }
+    // Of an even number the mean of the two in the middle: without the farthest, the next one stands at an end again.
+    let next = if distance(first) < distance(last) {
+        distance(first).max(distance(last - 1))
+    } else {
+        distance(first + 1).max(distance(last))
+    };
+    f64::midpoint(farthest, next)
 }
 
 #[cfg(test)]

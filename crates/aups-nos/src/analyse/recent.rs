@@ -4,7 +4,7 @@ use super::{
     Inputs, Scoring,
     explain::{ExplainError, Explanation},
 };
-use crate::config::ActiveConfig;
+use crate::accept::Entry;
 use aups_core::ItemId;
 use bytes::Bytes;
 use std::{
@@ -32,18 +32,27 @@ struct Kept {
 struct Sample {
     id: ItemId,
     json: Bytes,
-    inputs: Inputs,
-    config_version: u64,
-    scoring: Arc<Scoring>,
+    basis: Basis,
+}
+
+/// What the scores of an item follow from besides the item itself.
+#[derive(Debug)]
+pub(crate) struct Basis {
+    pub(crate) inputs: Inputs,
+    pub(crate) config_version: u64,
+    pub(crate) scoring: Arc<Scoring>,
 }
 
 impl Recent {
-    /// Keeps an item for a while; forgets the oldest ones. Costs a lock and, once there are many, letting go of one.
-    pub(crate) fn keep(&self, id: ItemId, json: Bytes, inputs: Inputs, config: &ActiveConfig) {
-        let (config_version, scoring) = (config.version, Arc::clone(&config.scoring));
+    /// Keeps items that were taken for a while; forgets the oldest ones. Costs a lock and, once there are many, letting go of as
+    /// many. Takes what the scores follow from out of the entries.
+    pub(crate) fn keep<'a>(&self, entries: impl IntoIterator<Item = &'a mut Entry>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.json_bytes += json.len();
-        kept.items.push_back(Sample { id, json, inputs, config_version, scoring });
+        for entry in entries {
+            let Some(basis) = entry.basis.take() else { continue };
+            kept.json_bytes += entry.json.len();
+            kept.items.push_back(Sample { id: entry.item.id, json: entry.json.clone(), basis });
+        }
         while kept.items.len() > ITEMS_MAX || kept.json_bytes > JSON_BYTES_MAX {
             let Some(oldest) = kept.items.pop_front() else { break };
             kept.json_bytes -= oldest.json.len();
@@ -54,8 +63,8 @@ impl Recent {
     pub fn explain(&self, id: ItemId) -> Option<Result<Explanation, ExplainError>> {
         let (json, inputs, config_version, scoring) = {
             let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let sample = kept.items.iter().rev().find(|sample| sample.id == id)?;
-            (sample.json.clone(), sample.inputs, sample.config_version, Arc::clone(&sample.scoring))
+            let Sample { json, basis, .. } = kept.items.iter().rev().find(|sample| sample.id == id)?;
+            (json.clone(), basis.inputs, basis.config_version, Arc::clone(&basis.scoring))
         };
         Some(Explanation::new(&json, &inputs, config_version, &scoring))
     }

@@ -8,6 +8,7 @@
 
 use crate::{
     accept::{Entry, RestoreError},
+    analyse::recent::Recent,
     config::{ActiveConfig, ConfigInForce},
     settings::{BacklogLimits, Durability},
     trace::ITEM,
@@ -88,6 +89,7 @@ pub(crate) struct Backlog {
     disk: Option<Disk>,
     /// Of memory mode: keeps the marks.
     marks: Option<IngestQueue>,
+    recent: Arc<Recent>,
 }
 
 #[derive(Debug)]
@@ -169,11 +171,17 @@ impl Backlog {
             }
         }
         let (arrived, room) = (Notify::new(), Notify::new());
-        let backlog = Arc::new(Self { config, state: state.into(), arrived, room, disk, marks });
+        let backlog =
+            Arc::new(Self { config, state: state.into(), arrived, room, disk, marks, recent: Arc::default() });
         if let Some((queue, appends)) = appends {
             tokio::spawn(keep(Arc::downgrade(&backlog), queue, appends));
         }
         backlog
+    }
+
+    /// The last items that were taken, and what their scores follow from.
+    pub(crate) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
     }
 
     /// From now on so much may wait. What does already stays.
@@ -245,7 +253,7 @@ impl Backlog {
         }
     }
 
-    async fn append_in_memory(&self, entries: Vec<Entry>, marks: Vec<Mark>) -> Result<(), Refused> {
+    async fn append_in_memory(&self, mut entries: Vec<Entry>, marks: Vec<Mark>) -> Result<(), Refused> {
         let bytes = entries.iter().map(|entry| entry.json.len()).sum();
         if let (Some(queue), false) = (&self.marks, marks.is_empty()) {
             if let Err(why) = self.has_room(entries.len(), bytes) {
@@ -262,10 +270,8 @@ impl Backlog {
         if !state.has_room(entries.len(), bytes) {
             return Err((NotTaken::Full, entries));
         }
-        for entry in entries {
-            trace_taken(&entry);
-            state.push(entry);
-        }
+        self.note(&mut entries);
+        entries.into_iter().for_each(|entry| state.push(entry));
         state.end = state.window_end;
         drop(state);
         self.arrived.notify_one();
@@ -273,8 +279,8 @@ impl Backlog {
     }
 
     /// Entries that are on disk now, from a position on: into the window, if it reaches that far and has room.
-    fn arrived_on_disk(&self, start: u64, entries: Vec<Entry>) {
-        entries.iter().for_each(trace_taken);
+    fn arrived_on_disk(&self, start: u64, mut entries: Vec<Entry>) {
+        self.note(&mut entries);
         let mut state = self.lock();
         let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
         for (position, entry) in (start..).zip(entries) {
@@ -286,6 +292,12 @@ impl Backlog {
         state.end = start.saturating_add(count);
         drop(state);
         self.arrived.notify_one();
+    }
+
+    /// Whoever asks for them finds these from now on.
+    fn note(&self, entries: &mut [Entry]) {
+        entries.iter().for_each(trace_taken);
+        self.recent.keep(entries);
     }
 
     /// Takes the next entries, at most so many; waits while there are none. `None` when there are none and none will come.

@@ -1,12 +1,11 @@
-use super::{super::tests::Bench, *};
-use crate::{Config, analyse::ScoringRules};
+use super::*;
+use crate::fixture::entry;
 use uuid::Uuid;
 
 fn kept(recent: &Recent, json: &'static str) -> ItemId {
-    let id = ItemId(Uuid::now_v7());
-    let inputs = Bench::new(ScoringRules::default()).analyse(r#"{"name":"x","value":1}"#).inputs;
-    recent.keep(id, Bytes::from_static(json.as_bytes()), inputs, &ActiveConfig::new(7, Config::default()).unwrap());
-    id
+    let mut entry = Entry { json: Bytes::from_static(json.as_bytes()), ..entry("1") };
+    recent.keep([&mut entry]);
+    entry.item.id
 }
 
 #[test]
