@@ -118,6 +118,7 @@ fn not_taken(why: NotTaken) -> Refusal {
         NotTaken::Disk => {
             ("disk", "disk full or failing", "it may have been kept or not; send it again later, with the same content")
         }
+        NotTaken::Failing => ("disk", "disk full or failing", "nothing of it was kept; send it again later"),
     };
     Refusal::later(Problem::new(503, code, title, detail), RETRY_AFTER)
 }

@@ -103,6 +103,9 @@ pub enum QueueError {
     /// twice. The queue tries the disk again by itself.
     #[error("the disk failed or is full; free space or look at the system's log")]
     Io(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The disk failed before, and is tried again soon: nothing of this was written.
+    #[error("the disk fails; free space or look at the system's log")]
+    Failing(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// What was read is not what was written.
     #[error("the queue is damaged at position {position}; move its directory away to go on without what it holds")]
     Corrupt {
@@ -121,6 +124,7 @@ impl QueueError {
             Self::Full => Self::Full,
             Self::TooLarge => Self::TooLarge,
             Self::Io(source) => Self::Io(Arc::clone(source)),
+            Self::Failing(source) => Self::Failing(Arc::clone(source)),
             Self::Corrupt { position } => Self::Corrupt { position: *position },
             Self::Closed => Self::Closed,
         }
@@ -214,9 +218,9 @@ impl IngestQueue {
     }
 
     /// The marks whose keys begin with a prefix, in the order of their keys. Takes about 1 s for a million.
-    pub async fn marks(&self, prefix: &str) -> Result<Vec<Mark>, QueueError> {
+    pub async fn marks(&self, prefix: &[u8]) -> Result<Vec<Mark>, QueueError> {
         let (shared, prefix) = (Arc::clone(&self.shared), prefix.to_owned());
-        let read = blocking(move || shared.disk.read(|tables| marks::read(tables, prefix.as_bytes()))).await;
+        let read = blocking(move || shared.disk.read(|tables| marks::read(tables, &prefix))).await;
         read.map_err(|error| QueueError::Io(Arc::new(error)))
     }
 
@@ -489,7 +493,7 @@ struct Writer {
 /// The disk failed, and the database was not opened anew since.
 struct Failed {
     at: Instant,
-    error: QueueError,
+    error: Arc<dyn std::error::Error + Send + Sync>,
 }
 
 impl Writer {
@@ -535,7 +539,7 @@ impl Writer {
     fn commit(&mut self, appends: &[Append]) -> Result<u64, QueueError> {
         if let Some(failed) = &self.failed {
             if failed.at.elapsed() < RETRY_PAUSE {
-                return Err(failed.error.again());
+                return Err(QueueError::Failing(Arc::clone(&failed.error)));
             }
             self.recover()?;
         }
@@ -547,7 +551,7 @@ impl Writer {
             }
             other => other,
         };
-        written.map_err(|error| self.fail(error))
+        written.map_err(|error| QueueError::Io(self.fail(error)))
     }
 
     fn write(&mut self, appends: &[Append]) -> fjall::Result<u64> {
@@ -628,19 +632,22 @@ impl Writer {
         metrics::gauge!("aups_queue_bytes").set(extent.bytes() as f64);
     }
 
-    fn fail(&mut self, error: impl std::error::Error + Send + Sync + 'static) -> QueueError {
+    fn fail(
+        &mut self,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Arc<dyn std::error::Error + Send + Sync> {
         metrics::counter!("aups_queue_errors_total").increment(1);
         tracing::error!(%error, "the queue could not write; it tries again in {RETRY_PAUSE:?}");
-        let error = QueueError::Io(Arc::new(error));
         metrics::gauge!("aups_queue_failing").set(1.0);
-        self.failed = Some(Failed { at: Instant::now(), error: error.again() });
+        let error = Arc::new(error);
+        self.failed = Some(Failed { at: Instant::now(), error: error.clone() });
         error
     }
 
     /// Opens the database anew and takes what is on disk as the truth: of the commit that failed, it may hold the records.
     fn recover(&mut self) -> Result<(), QueueError> {
-        self.shared.disk.reopen().map_err(|error| self.fail(error))?;
-        let extent = self.shared.disk.read(Extent::read).map_err(|error| self.fail(error))?;
+        self.shared.disk.reopen().map_err(|error| QueueError::Failing(self.fail(error)))?;
+        let extent = self.shared.disk.read(Extent::read).map_err(|error| QueueError::Failing(self.fail(error)))?;
         self.shared.acknowledged.fetch_max(extent.acknowledged, Ordering::AcqRel);
         self.take_extent(extent);
         self.failed = None;

@@ -54,6 +54,9 @@ pub(crate) enum NotTaken {
     /// The disk failed. It is not known whether the entries were kept.
     #[error("the disk failed")]
     Disk,
+    /// The disk failed before, and nothing of the entries was kept.
+    #[error("the disk fails")]
+    Failing,
 }
 
 /// Entries that were not taken, and why.
@@ -222,7 +225,7 @@ impl Backlog {
     }
 
     /// All marks whose keys begin with a prefix; none where nothing is kept on disk.
-    pub(crate) async fn marks(&self, prefix: &'static str) -> Result<Vec<Mark>, QueueError> {
+    pub(crate) async fn marks(&self, prefix: &[u8]) -> Result<Vec<Mark>, QueueError> {
         match self.queue() {
             Some(queue) => queue.marks(prefix).await,
             None => Ok(Vec::new()),
@@ -260,7 +263,12 @@ impl Backlog {
                 return Err((why, entries));
             }
             if let Err(error) = queue.mark(marks).await {
-                return Err((not_taken(&error), entries));
+                let why = match not_taken(&error) {
+                    // The mark may be there; of the entries nothing is.
+                    NotTaken::Disk => NotTaken::Failing,
+                    other => other,
+                };
+                return Err((why, entries));
             }
         }
         let mut state = self.lock();
@@ -465,7 +473,7 @@ async fn keep(backlog: std::sync::Weak<Backlog>, queue: Arc<IngestQueue>, mut ap
         }
         let outcome = queue.append(group.records, group.marks).await;
         let Some(backlog) = backlog.upgrade() else { return };
-        let failed = matches!(outcome, Err(QueueError::Io(_)));
+        let failed = matches!(outcome, Err(QueueError::Io(_) | QueueError::Failing(_)));
         if failing != failed {
             failing = failed;
             backlog.set_failing(failing);
@@ -501,6 +509,9 @@ fn not_taken(error: &QueueError) -> NotTaken {
     match error {
         QueueError::Full | QueueError::TooLarge => NotTaken::Full,
         QueueError::Closed => NotTaken::Stopping,
+        // The queue told of it when it failed.
+        QueueError::Failing(_) => NotTaken::Failing,
+        QueueError::Io(_) => NotTaken::Disk,
         error => {
             tracing::error!(error = error as &dyn std::error::Error, "the ingest queue did not keep what was sent");
             NotTaken::Disk

@@ -56,29 +56,42 @@ pub(super) fn read_mark(key: &[u8], value: &[u8]) -> Option<(KeyId, Place)> {
 
 /// The highest place that was taken.
 #[derive(Debug, Default)]
-pub(crate) struct HighMark(Mutex<Option<Place>>);
+pub(crate) struct HighMark(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    highest: Option<Place>,
+    /// Of these it is not known whether they were.
+    doubtful: Vec<Place>,
+}
+
+/// Why a place cannot be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotRaised {
+    /// It was taken, or a higher one was.
+    Below,
+    /// The disk failed over it, and is yet to tell whether it was taken.
+    Doubtful,
+}
 
 impl HighMark {
-    fn lock(&self) -> MutexGuard<'_, Option<Place>> {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SealingSource {
     /// Takes a place if it is above all that were taken. Of two copies of one message one gets it.
-    pub(crate) fn raise(&self, to: Place) -> Option<Raised> {
-        let mut highest = self.taken.lock();
-        if highest.is_some_and(|highest| to <= highest) {
-            return None;
+    pub(crate) fn raise(&self, to: Place) -> Result<Raised, NotRaised> {
+        let mut taken = self.taken.lock();
+        if taken.doubtful.contains(&to) {
+            return Err(NotRaised::Doubtful);
         }
-        let before = highest.replace(to);
-        Some(Raised {
-            taken: Arc::clone(&self.taken),
-            credential_id: self.record.credential_id,
-            before,
-            to,
-            kept: false,
-        })
+        if taken.highest.is_some_and(|highest| to <= highest) {
+            return Err(NotRaised::Below);
+        }
+        let before = taken.highest.replace(to);
+        Ok(Raised { taken: Arc::clone(&self.taken), credential_id: self.record.credential_id, before, to, kept: false })
     }
 }
 
@@ -99,17 +112,23 @@ impl Raised {
         self.to.mark(&self.credential_id)
     }
 
-    /// It was kept, or may have been.
+    /// It was kept.
     pub(crate) fn keep(mut self) {
         self.kept = true;
+    }
+
+    /// From now on, until this is dropped, nobody is told that it was taken.
+    pub(crate) fn doubt(&self) {
+        self.taken.lock().doubtful.push(self.to);
     }
 }
 
 impl Drop for Raised {
     fn drop(&mut self) {
-        let mut highest = self.taken.lock();
-        if !self.kept && *highest == Some(self.to) {
-            *highest = self.before;
+        let mut taken = self.taken.lock();
+        taken.doubtful.retain(|place| *place != self.to);
+        if !self.kept && taken.highest == Some(self.to) {
+            taken.highest = self.before;
         }
     }
 }

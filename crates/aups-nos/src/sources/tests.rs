@@ -120,7 +120,7 @@ async fn marks_hold_for_their_key_whatever_else_changes() {
     assert_eq!(sources.restore_marks(vec![mark, of_nobody.clone()]), [of_nobody.0]);
     sources.mark(&node, Some(["x".to_owned()].into()), None).await.unwrap().unwrap();
     let (source, _) = sources.open_sealed(&message).unwrap();
-    assert!(source.raise(place).is_none() && source.record.marks.labels.contains("x"));
+    assert!(source.raise(place).is_err() && source.record.marks.labels.contains("x"));
 }
 
 #[tokio::test]

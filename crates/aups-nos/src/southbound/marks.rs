@@ -24,8 +24,8 @@ pub(crate) async fn restore_marks(
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Idempotency>, QueueError> {
     let idempotency = Arc::new(Idempotency::new(clock));
-    let mut left_over = sources.restore_marks(backlog.marks(SESSION_PREFIX).await?);
-    left_over.extend(idempotency.restore(backlog.marks(REQUEST_PREFIX).await?));
+    let mut left_over = sources.restore_marks(backlog.marks(SESSION_PREFIX.as_bytes()).await?);
+    left_over.extend(idempotency.restore(backlog.marks(REQUEST_PREFIX.as_bytes()).await?));
     if !left_over.is_empty() {
         backlog.remove_marks(left_over).await?;
     }

@@ -6,7 +6,16 @@ use crate::{
     pipeline::backlog::{Backlog, NotTaken},
     sources::sealing::Raised,
 };
-use std::sync::Arc;
+use aups_store::Mark;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+/// How often the disk is asked what it kept of an append that it failed over.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// By what a copy will be known; by nothing, for most.
 #[derive(Debug, Default)]
@@ -35,36 +44,61 @@ impl Once {
         kept.await.unwrap_or(Err(NotTaken::Stopping))
     }
 
-    async fn append(self, backlog: &Backlog, entries: Vec<Entry>) -> Result<(), NotTaken> {
-        let Self { request, place } = self;
+    async fn append(self, backlog: &Arc<Backlog>, entries: Vec<Entry>) -> Result<(), NotTaken> {
         let items = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        let request_mark = request.as_ref().map(|request| request.mark(items));
-        let place_mark = place.as_ref().map(Raised::mark);
-        let marks = request_mark.iter().chain(&place_mark).cloned().collect();
-        match backlog.append(entries, marks).await {
+        let marks = self.marks(items);
+        match backlog.append(entries, marks.clone()).await {
             Ok(()) => {
-                place.into_iter().for_each(Raised::keep);
-                if let Some(request) = request {
-                    request.taken(items);
-                }
+                self.taken(items);
                 Ok(())
             }
             Err((why, _)) => {
                 match why {
-                    // It may have been kept: what comes is to be above it.
-                    NotTaken::Disk => place.into_iter().for_each(Raised::keep),
+                    NotTaken::Disk => {
+                        self.place.iter().for_each(Raised::doubt);
+                        tokio::spawn(self.settle(Arc::downgrade(backlog), marks, items));
+                    }
                     // Without the entries the mark would say what is not so.
-                    NotTaken::Full | NotTaken::Stopping => forget(backlog, request_mark.map(|(key, _)| key)).await,
+                    NotTaken::Full | NotTaken::Stopping | NotTaken::Failing => self.forget(backlog, items).await,
                 }
                 Err(why)
             }
         }
     }
-}
 
-async fn forget(backlog: &Backlog, key: Option<bytes::Bytes>) {
-    let Some(key) = key else { return };
-    if let Err(error) = backlog.remove_marks(vec![key]).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the mark of a request that was not taken stays");
+    fn marks(&self, items: u64) -> Vec<Mark> {
+        let of_request = self.request.as_ref().map(|request| request.mark(items));
+        of_request.into_iter().chain(self.place.as_ref().map(Raised::mark)).collect()
+    }
+
+    fn taken(self, items: u64) {
+        let Self { request, place } = self;
+        place.into_iter().for_each(Raised::keep);
+        request.into_iter().for_each(|request| request.taken(items));
+    }
+
+    /// The disk failed over it: once it is well again it tells whether it was taken. Until then a copy is put off.
+    async fn settle(self, backlog: Weak<Backlog>, marks: Vec<Mark>, items: u64) {
+        let Some((key, value)) = marks.into_iter().next() else { return };
+        loop {
+            sleep(LOOK_AGAIN_AFTER).await;
+            let Some(backlog) = backlog.upgrade() else { return };
+            if !backlog.takes() {
+                continue;
+            }
+            match backlog.marks(&key).await {
+                // Of a place a higher one may be there: then this one counts no more, taken or not.
+                Ok(kept) if kept.iter().any(|kept| kept.0 == key && kept.1 >= value) => return self.taken(items),
+                Ok(_) => return,
+                Err(error) => debug!(error = &error as &dyn std::error::Error, "the disk does not tell yet"),
+            }
+        }
+    }
+
+    async fn forget(&self, backlog: &Backlog, items: u64) {
+        let Some((key, _)) = self.request.as_ref().map(|request| request.mark(items)) else { return };
+        if let Err(error) = backlog.remove_marks(vec![key]).await {
+            warn!(error = &error as &dyn std::error::Error, "the mark of a request that was not taken may stay");
+        }
     }
 }

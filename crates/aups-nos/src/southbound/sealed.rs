@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     accept::{Content, Sender},
+    pipeline::backlog::NotTaken,
     problem::Refusal,
-    sources::sealing::{Place, SealingSource},
+    sources::sealing::{NotRaised, Place, SealingSource},
 };
 use aups_core::Problem;
 use aups_envelope::{ContentType, FormatError, SealedMessage};
@@ -47,13 +48,13 @@ pub(super) async fn take_sealed(
     let charges = southbound.charges(&sender, from);
     let place = source.raise(place);
     // What somebody sends again that the source sealed is not paid for by the source.
-    let payer = if place.is_some() { &charges } else { &southbound.charges(claimed, from) };
+    let payer = if place.is_ok() { &charges } else { &southbound.charges(claimed, from) };
     southbound.charge(payer, 1)?;
     // What was sealed anew is the same request: the text counts.
     let request = match key.map(|key| southbound.idempotency.begin(&sender, &key, content, &text)).transpose()? {
         Some(Begun::Taken(items)) => {
             // A message that was not seen yet is taken as well, with nothing of it: else it could be played later without its key.
-            if let Some(place) = place {
+            if let Ok(place) = place {
                 Once::of_place(None, place).keep(&southbound.backlog, Vec::new()).await.map_err(not_taken)?;
             }
             return Ok(Accepted { items, again: true, id: None });
@@ -61,7 +62,10 @@ pub(super) async fn take_sealed(
         Some(Begun::First(request)) => Some(request),
         None => None,
     };
-    let place = place.ok_or_else(replayed)?;
+    let place = place.map_err(|why| match why {
+        NotRaised::Below => replayed().into(),
+        NotRaised::Doubtful => not_taken(NotTaken::Disk),
+    })?;
     take_text(southbound, &sender, &charges, content, &text, Once::of_place(request, place)).await
 }
 

@@ -6,7 +6,10 @@
 use crate::{
     disk::{Disk, Loss, Random},
     program::{Aups, Lines, PATIENCE},
+    sources::{register, seal, sealer},
 };
+use aups_core::Session;
+use aups_envelope::SourceSealer;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::{
@@ -62,11 +65,12 @@ fn campaign_of(mode: Mode, kills: u64, seed: u64) {
     let mut random = Random::new(seed);
     let mut aups = Aups::start();
     let (alice, credential) = aups.subscribed_alice();
+    let sealing = register(&aups, "sealing", "aes-256-gcm");
     aups.terminate();
     let disk = (mode == Mode::Power).then(|| Disk::below(&aups.data_dir()));
     aups.set_environment(disk.as_ref().map(Disk::environment).unwrap_or_default());
 
-    let load = Load { address: aups.http.clone(), credential, ..Load::default() };
+    let load = Load { address: aups.http.clone(), credential, sealing, ..Load::default() };
     let mut tally = Tally::default();
     let collected = load.while_it_goes_on(&mut aups, alice, |aups| {
         let progress = ProgressBar::new(kills).with_style(style());
@@ -114,7 +118,8 @@ fn campaign_of(mode: Mode, kills: u64, seed: u64) {
 fn a_graceful_stop_under_load_loses_and_doubles_nothing() {
     let mut aups = Aups::start();
     let (alice, credential) = aups.subscribed_alice();
-    let load = Load { address: aups.http.clone(), credential, ..Load::default() };
+    let sealing = register(&aups, "sealing", "aes-256-gcm");
+    let load = Load { address: aups.http.clone(), credential, sealing, ..Load::default() };
     let collected = load.while_it_goes_on(&mut aups, alice, |aups| {
         for round in 0..4 {
             if round > 0 {
@@ -158,6 +163,24 @@ enum Shape {
     Lines,
     /// With an `Idempotency-Key`, sent again until it is answered with 202.
     Keyed,
+    /// Sealed by its source, and the same bytes sent again until they are answered with 202, or with 409: they were taken.
+    Sealed,
+}
+
+impl Shape {
+    fn is_sent_again(self) -> bool {
+        matches!(self, Self::Keyed | Self::Sealed)
+    }
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+/// Some values on their way.
+struct Batch {
+    values: Range<u64>,
+    /// Above the length.
+    headers: String,
+    body: Vec<u8>,
 }
 
 /// Ends the load, also when a test fails.
@@ -174,6 +197,8 @@ impl Drop for Stop<'_> {
 struct Load {
     address: String,
     credential: String,
+    /// What the source that seals was told.
+    sealing: Value,
     next: AtomicU64,
     accepted: Mutex<HashSet<u64>>,
     /// Statuses of answers other than 202.
@@ -196,7 +221,8 @@ impl Load {
         std::thread::scope(|scope| {
             let stop = Stop(&self.stop);
             let collector = scope.spawn(|| self.collect(alice));
-            let shapes = [Shape::Single, Shape::Single, Shape::Single, Shape::Batch, Shape::Lines, Shape::Keyed];
+            let shapes =
+                [Shape::Single, Shape::Single, Shape::Single, Shape::Batch, Shape::Lines, Shape::Keyed, Shape::Sealed];
             for shape in shapes {
                 scope.spawn(move || self.post_until_stopped(shape));
             }
@@ -208,6 +234,7 @@ impl Load {
     }
 
     fn post_until_stopped(&self, shape: Shape) {
+        let sealer = sealer(&self.sealing, Session::new(1, 0));
         let mut connection = None;
         let mut unanswered = None;
         while !self.stop.load(Ordering::Relaxed) {
@@ -215,16 +242,12 @@ impl Load {
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             }
-            let count = match shape {
-                Shape::Single | Shape::Keyed => 1,
-                Shape::Batch => 20,
-                Shape::Lines => 50,
-            };
-            let first = unanswered.take().unwrap_or_else(|| self.next.fetch_add(count, Ordering::Relaxed));
-            match self.post(&mut connection, shape, first..first + count) {
-                Ok(true) => self.accepted.lock().unwrap().extend(first..first + count),
+            let batch = unanswered.take().unwrap_or_else(|| self.batch(shape, &sealer));
+            match self.post(&mut connection, &batch) {
+                Ok(202) => self.accepted.lock().unwrap().extend(batch.values),
+                Ok(409) if matches!(shape, Shape::Sealed) => self.accepted.lock().unwrap().extend(batch.values),
                 outcome => {
-                    unanswered = matches!(shape, Shape::Keyed).then_some(first);
+                    unanswered = shape.is_sent_again().then_some(batch);
                     if outcome.is_err() {
                         connection = None;
                     }
@@ -232,6 +255,27 @@ impl Load {
                 }
             }
         }
+    }
+
+    /// The next values.
+    fn batch(&self, shape: Shape, sealer: &SourceSealer) -> Batch {
+        let count = match shape {
+            Shape::Single | Shape::Keyed | Shape::Sealed => 1,
+            Shape::Batch => 20,
+            Shape::Lines => 50,
+        };
+        let first = self.next.fetch_add(count, Ordering::Relaxed);
+        let values = first..first + count;
+        let readings: Vec<_> = values.clone().map(|value| format!(r#"{{"name":"count","value":{value}}}"#)).collect();
+        let bearer = format!("Authorization: Bearer {}\r\n", self.credential);
+        let (headers, body) = match shape {
+            Shape::Single => (bearer + JSON, readings.concat().into()),
+            Shape::Keyed => (format!("{bearer}{JSON}Idempotency-Key: count-{first}\r\n"), readings.concat().into()),
+            Shape::Batch => (bearer + JSON, format!("[{}]", readings.join(",")).into()),
+            Shape::Lines => (bearer + "Content-Type: application/x-ndjson\r\n", readings.join("\n").into()),
+            Shape::Sealed => ("Content-Type: application/aups\r\n".into(), seal(sealer, &readings.concat())),
+        };
+        Batch { values, headers, body }
     }
 
     fn lags(&self) -> bool {
@@ -247,29 +291,17 @@ impl Load {
         }
     }
 
-    /// Whether all the values were answered with 202.
-    fn post(&self, connection: &mut Option<Connection>, shape: Shape, values: Range<u64>) -> io::Result<bool> {
-        let key = matches!(shape, Shape::Keyed).then(|| format!("Idempotency-Key: count-{}\r\n", values.start));
-        let readings: Vec<_> = values.map(|value| format!(r#"{{"name":"count","value":{value}}}"#)).collect();
-        let (media_type, body) = match shape {
-            Shape::Single | Shape::Keyed => ("application/json", readings.concat()),
-            Shape::Batch => ("application/json", format!("[{}]", readings.join(","))),
-            Shape::Lines => ("application/x-ndjson", readings.join("\n")),
-        };
+    /// The status of the answer.
+    fn post(&self, connection: &mut Option<Connection>, batch: &Batch) -> io::Result<u16> {
         let connection = match connection {
             Some(connection) => connection,
             None => connection.insert(Connection::open(&self.address)?),
         };
-        let headers = format!(
-            "Authorization: Bearer {}\r\nContent-Type: {media_type}\r\n{}",
-            self.credential,
-            key.unwrap_or_default()
-        );
-        let status = connection.post(&self.address, &headers, &body)?;
+        let status = connection.post(&self.address, &batch.headers, &batch.body)?;
         if status != 202 {
             self.refused.lock().unwrap().insert(status);
         }
-        Ok(status == 202)
+        Ok(status)
     }
 
     /// Reads on until all that was accepted has come, or nothing more comes.
@@ -319,11 +351,10 @@ impl Connection {
     }
 
     /// The status of the answer.
-    fn post(&mut self, address: &str, headers: &str, body: &str) -> io::Result<u16> {
+    fn post(&mut self, address: &str, headers: &str, body: &[u8]) -> io::Result<u16> {
         let length = body.len();
-        let request =
-            format!("POST /data HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}");
-        self.stream.get_mut().write_all(request.as_bytes())?;
+        let head = format!("POST /data HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n");
+        self.stream.get_mut().write_all(&[head.as_bytes(), body].concat())?;
         let (mut status, mut length) = (None, 0);
         loop {
             let mut line = String::new();

@@ -3,7 +3,9 @@
 use crate::{
     disk::Disk,
     program::{Aups, PATIENCE},
+    sources::{register, seal, sealer, send},
 };
+use aups_core::Session;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,7 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 fn a_full_disk_is_refused_cleanly_and_over_when_there_is_space() {
     let mut aups = Aups::start();
     let (mut alice, credential) = aups.subscribed_alice();
+    let sealer = sealer(&register(&aups, "sealing", "aes-256-gcm"), Session::new(1, 1));
     aups.terminate();
     let disk = Disk::below(&aups.data_dir());
     aups.set_environment(disk.environment());
@@ -40,6 +43,14 @@ fn a_full_disk_is_refused_cleanly_and_over_when_there_is_space() {
         let answer = aups.post("/data", &body, &[("Content-Type", media_type), ("Authorization", &bearer)]);
         assert_eq!(answer.problem(503), "disk");
     }
+    let keyed = |aups: &Aups| {
+        let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", "\"again\"")];
+        aups.post("/data", r#"{"name":"count","value":200}"#, &headers)
+    };
+    assert_eq!(keyed(&aups).problem(503), "disk");
+    let sealed = seal(&sealer, r#"{"name":"count","value":201}"#);
+    assert_eq!(send(&aups, &sealed).problem(503), "disk");
+    assert_eq!(send(&aups, &sealed).problem(503), "disk", "not for a copy of what was taken");
     assert_eq!(readyz(&aups), 503);
     assert!(metric(&aups, "aups_queue_failing 1"));
     let user = json!({"sub": "bob", "attrs": {}, "groups": []}).to_string();
@@ -50,7 +61,10 @@ fn a_full_disk_is_refused_cleanly_and_over_when_there_is_space() {
     eventually("ready again, though nobody sends", || readyz(&aups) == 200);
     assert!(metric(&aups, "aups_queue_failing 0"));
     aups.send_counts(&credential, 100..200);
+    eventually("the same request is taken", || keyed(&aups).status == 202);
+    eventually("the same message is taken", || send(&aups, &sealed).status == 202);
+    assert_eq!(send(&aups, &sealed).problem(409), "replayed");
     let added = aups.admin("POST", "/v1/users", &user);
     assert_eq!(added.status, 201, "{}", added.body);
-    alice.expect_counts(0..200);
+    alice.expect_counts(0..202);
 }

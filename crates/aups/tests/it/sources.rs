@@ -17,7 +17,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 const SEALED: (&str, &str) = ("Content-Type", "application/aups");
 
 /// Registers a source that seals; its answer is in the file, too.
-fn register(aups: &Aups, node: &str, scheme: &str) -> Value {
+pub(crate) fn register(aups: &Aups, node: &str, scheme: &str) -> Value {
     let body =
         json!({"NodeId": node, "NodeType": "sensor", "CommunicationMode": "discrete", "EncryptionScheme": scheme});
     let answer = aups.post("/registration", &body.to_string(), &[JSON]);
@@ -26,18 +26,18 @@ fn register(aups: &Aups, node: &str, scheme: &str) -> Value {
     answer.json()
 }
 
-fn sealer(told: &Value, session: Session) -> SourceSealer {
+pub(crate) fn sealer(told: &Value, session: Session) -> SourceSealer {
     let text = |member: &str| told[member].as_str().unwrap();
     let suite = u8::try_from(told["suite"].as_u64().unwrap()).unwrap().try_into().unwrap();
     let key = Secret::from_bytes(b64::decode_array(text("key")).unwrap());
     SourceSealer::new(&text("NodeId").parse().unwrap(), suite, &key, text("credentialId").parse().unwrap(), session)
 }
 
-fn seal(sealer: &SourceSealer, text: &str) -> Vec<u8> {
+pub(crate) fn seal(sealer: &SourceSealer, text: &str) -> Vec<u8> {
     sealer.seal(ContentType::Json, text.as_bytes(), UnixMillis(0), Spelling::Binary).unwrap()
 }
 
-fn send(aups: &Aups, body: &[u8]) -> Answer {
+pub(crate) fn send(aups: &Aups, body: &[u8]) -> Answer {
     aups.request("POST", "/data", body, &[SEALED])
 }
 

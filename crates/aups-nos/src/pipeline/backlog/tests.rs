@@ -140,9 +140,9 @@ async fn marks_outlive_the_backlog_in_either_mode() {
             assert_eq!(values(&backlog.take(10).await.unwrap().unwrap()), [0, 1]);
         }
         let backlog = open().await;
-        assert_eq!(backlog.marks("session/").await.unwrap(), mark("2"), "{durability:?}");
+        assert_eq!(backlog.marks(b"session/").await.unwrap(), mark("2"), "{durability:?}");
         backlog.remove_marks(vec![Bytes::from_static(b"session/a")]).await.unwrap();
-        assert!(backlog.marks("session/").await.unwrap().is_empty());
+        assert!(backlog.marks(b"session/").await.unwrap().is_empty());
     }
 }
 
@@ -155,7 +155,7 @@ async fn what_finds_no_room_in_memory_leaves_no_mark() {
     assert_eq!(backlog.has_room(1, 1), Err(NotTaken::Full));
     let mark = vec![(Bytes::from_static(b"key"), Bytes::from_static(b"value"))];
     assert_eq!(backlog.append(entries(2..3), mark).await.unwrap_err().0, NotTaken::Full);
-    assert!(backlog.marks("").await.unwrap().is_empty());
+    assert!(backlog.marks(b"").await.unwrap().is_empty());
 }
 
 #[tokio::test]

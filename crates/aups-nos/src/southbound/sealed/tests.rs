@@ -253,8 +253,8 @@ async fn what_was_taken_is_known_after_a_restart_in_both_modes() {
         assert_eq!(send(&rig, source.seal("4")).await.accepted(), 1);
         rig.nos.drain().await;
         let queue = IngestQueue::open(dir.path(), QueueLimits::default()).await.unwrap();
-        assert_eq!(queue.marks("session/").await.unwrap().len(), 1, "of what was removed nothing is left");
-        assert_eq!(queue.marks("idem/").await.unwrap().len(), 1);
+        assert_eq!(queue.marks(b"session/").await.unwrap().len(), 1, "of what was removed nothing is left");
+        assert_eq!(queue.marks(b"idem/").await.unwrap().len(), 1);
     }
 }
 

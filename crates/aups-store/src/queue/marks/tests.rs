@@ -21,11 +21,11 @@ async fn marks_are_kept_with_their_records_and_read_back_by_prefix() {
         queue.mark(vec![mark("a/3", "w")]).await.unwrap();
     }
     let queue = open(dir.path()).await;
-    assert_eq!(queue.marks("a/").await.unwrap(), [mark("a/1", "z"), mark("a/2", "y"), mark("a/3", "w")]);
-    assert_eq!(queue.marks("").await.unwrap().len(), 4);
-    assert!(queue.marks("c").await.unwrap().is_empty());
+    assert_eq!(queue.marks(b"a/").await.unwrap(), [mark("a/1", "z"), mark("a/2", "y"), mark("a/3", "w")]);
+    assert_eq!(queue.marks(b"").await.unwrap().len(), 4);
+    assert!(queue.marks(b"c").await.unwrap().is_empty());
     queue.remove_marks(vec!["a/2".into(), "none".into()]).await.unwrap();
-    assert_eq!(queue.marks("a/").await.unwrap(), [mark("a/1", "z"), mark("a/3", "w")]);
+    assert_eq!(queue.marks(b"a/").await.unwrap(), [mark("a/1", "z"), mark("a/3", "w")]);
     assert_eq!(queue.shared.marks_bytes.load(std::sync::atomic::Ordering::Acquire), 12);
 }
 
@@ -39,11 +39,11 @@ async fn a_mark_never_goes_back_also_when_appends_come_together() {
         outcome.unwrap();
     }
     queue.append(vec![], one("1")).await.unwrap();
-    assert_eq!(queue.marks("").await.unwrap(), one("5"));
+    assert_eq!(queue.marks(b"").await.unwrap(), one("5"));
     assert_eq!(queue.shared.marks_bytes.load(std::sync::atomic::Ordering::Acquire), 8);
     queue.remove_marks(vec!["session".into()]).await.unwrap();
     queue.append(vec![], one("1")).await.unwrap();
-    assert_eq!(queue.marks("").await.unwrap(), one("1"), "what was removed begins anew");
+    assert_eq!(queue.marks(b"").await.unwrap(), one("1"), "what was removed begins anew");
 }
 
 #[tokio::test]
