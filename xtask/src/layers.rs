@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aups-policy", &["aups-core", "aups-envelope"]),
     ("aups-store", &[]),
     ("aups-net", &[]),
-    ("aups-ktm", &["aups-core", "aups-envelope", "aups-store"]),
+    ("aups-ktm", &["aups-core", "aups-envelope", "aups-store", "aups-net"]),
     ("aups-nos", &["aups-core", "aups-envelope", "aups-policy", "aups-store", "aups-net", "aups-ktm"]),
     // Neither envelope nor ktm: the broker cannot decrypt.
     ("aups-broker", &["aups-core", "aups-net"]),

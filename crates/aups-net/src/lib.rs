@@ -12,6 +12,8 @@
 #![warn(missing_docs)]
 
 mod listener;
+mod places;
 pub mod tls;
 
 pub use listener::{Listener, ListenerLimits, ListenerSettings, Stream};
+pub use places::{NoPlace, Place, Places, sender_network};

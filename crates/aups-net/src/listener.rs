@@ -1,12 +1,12 @@
 //! A TCP listener with limits, and TLS where that is asked for.
 
+use crate::places::{NoPlace, Places};
 use rustls::ServerConfig;
 use std::{
-    collections::HashMap,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -32,7 +32,7 @@ const HANDSHAKE_RECORD: u8 = 22;
 pub struct ListenerLimits {
     /// Connections at once.
     pub connections_max: usize,
-    /// Of those, from one address. Of IPv6, the first 64 bits are one address.
+    /// Of those, from [one address](crate::sender_network).
     pub per_address_max: usize,
     /// How long a TLS handshake may take.
     pub handshake_max: Duration,
@@ -100,7 +100,8 @@ impl Listener {
         let Self { tcp, settings, .. } = self;
         let ListenerSettings { name, limits, tls, full, clear } = settings;
         let tls = tls.map(TlsAcceptor::from);
-        let (places, mut open, mut stop) = (Arc::<Places>::default(), JoinSet::new(), pin!(stop));
+        let places = Places::new(limits.connections_max, limits.per_address_max);
+        let (mut open, mut stop) = (JoinSet::new(), pin!(stop));
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
@@ -115,9 +116,13 @@ impl Listener {
                     continue;
                 }
             };
-            let place = match places.take(peer.ip(), limits) {
+            let place = match places.take(peer.ip()) {
                 Ok(place) => place,
-                Err(reason) => {
+                Err(why) => {
+                    let reason = match why {
+                        NoPlace::Address => "address",
+                        NoPlace::Full => "full",
+                    };
                     refused(name, reason);
                     // Whoever speaks TLS would not understand it. It is sent at once or not at all.
                     if tls.is_none() {
@@ -174,62 +179,6 @@ async fn secured(
         tls.accept(stream).await.map_err(|_| "handshake")
     };
     timeout(handshake_max, handshake).await.map_err(|_| "handshake-slow")?
-}
-
-/// Connections that are open, by address.
-#[derive(Debug, Default)]
-struct Places(Mutex<Taken>);
-
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl Places {
-    fn take(self: &Arc<Self>, from: IpAddr, limits: ListenerLimits) -> Result<Place, &'static str> {
-        let (from, mut taken) = (neighbourhood(from), self.lock());
-        let of_address = taken.by_address.get(&from).copied().unwrap_or_default();
-        if of_address >= limits.per_address_max {
-            return Err("address");
-        }
-        if taken.all >= limits.connections_max {
-            return Err("full");
-        }
-        taken.all += 1;
-        taken.by_address.insert(from, of_address + 1);
-        Ok(Place { from, places: Arc::clone(self) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What one peer can have all of: an IPv4 address, or 64 bits of an IPv6 one.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
-/// One of them, until it drops.
-#[derive(Debug)]
-struct Place {
-    from: IpAddr,
-    places: Arc<Places>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.lock();
-        taken.all -= 1;
-        match taken.by_address.get_mut(&self.from) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.by_address.remove(&self.from)),
-        }
-    }
 }
 
 impl AsyncRead for Stream {

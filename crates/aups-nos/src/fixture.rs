@@ -8,9 +8,11 @@ use crate::{
     config::{self, ActiveConfig, Quotas},
     json::Document,
     key_request_queue,
+    sources::{EncryptionScheme, SourceRecord},
 };
 use aups_core::{
-    Attributes, Clock as _, Item, ManualClock, NosId, Principal, ReaderKind, RealmId, Sub, Topic, UnixMillis,
+    Attributes, Clock as _, Item, KeyId, ManualClock, Marks, NosId, Principal, ReaderKind, RealmId, Sub, Topic,
+    UnixMillis,
 };
 use aups_envelope::{
     OpeningKey, SealedMessage, Secret, SigningKey, SourceMaster,
@@ -503,6 +505,19 @@ impl Answer {
     pub(crate) fn accepted(&self) -> u64 {
         assert_eq!(self.status, StatusCode::ACCEPTED, "{self:?}");
         self.json["accepted"].as_u64().unwrap()
+    }
+}
+
+/// A registered source that shows its credential.
+pub(crate) fn source_record(node: &str) -> SourceRecord {
+    SourceRecord {
+        node_id: node.parse().unwrap(),
+        node_type: "sensor".into(),
+        communication_mode: "discrete".into(),
+        encryption_scheme: EncryptionScheme::None,
+        credential_id: KeyId::from_bytes([7; 24]),
+        registered_at: NOW,
+        marks: Marks::default(),
     }
 }
 

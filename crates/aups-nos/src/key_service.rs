@@ -9,11 +9,7 @@ pub(crate) mod http;
 pub(crate) mod mqtt;
 
 use crate::{
-    bounded_log::BoundedLog,
-    config::ConfigInForce,
-    problem::Refusal,
-    rate::{Buckets, sender_network},
-    settings::KeyServiceLimits,
+    bounded_log::BoundedLog, config::ConfigInForce, problem::Refusal, rate::Buckets, settings::KeyServiceLimits,
 };
 use aups_core::{
     Clock, Filter, KeyId, NosId, Principal, Problem, RealmId, ScopeId, ScopeSpec, Sub, UnixMillis,
@@ -28,6 +24,7 @@ use aups_envelope::{
     realm_id,
 };
 use aups_ktm::{KeysTopicsManager, KtmError};
+use aups_net::sender_network;
 use aups_policy::{Pdp, RequestContext, Residuals, judge_by_name};
 use futures_util::future::BoxFuture;
 use std::{

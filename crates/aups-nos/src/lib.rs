@@ -92,7 +92,7 @@ pub use pipeline::dead_letters::{Dead, DeadLetterError, DeadLetters, DeadReason,
 pub use problem::{PROBLEM_JSON, problem_response, retry_after};
 pub use publish::{Outgoing, Qos, Receipt, Sink, SinkError};
 pub use quarantine::Quarantine;
-pub use rate::{Allowance, Buckets, Rate, sender_network};
+pub use rate::{Allowance, Buckets, Rate};
 pub use settings::{BacklogLimits, Durability, KeyServiceLimits, NosSettings, Registration, Transport};
 pub use sources::Sources;
 pub use southbound::body::check_content_coding;

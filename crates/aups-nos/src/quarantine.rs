@@ -6,11 +6,9 @@
 //!
 //! Kept in memory: a restart forgives everybody, and each NOS has its own.
 
-use crate::{
-    config::{ConfigError, ConfigInForce},
-    rate::sender_network,
-};
+use crate::config::{ConfigError, ConfigInForce};
 use aups_core::{Clock, NodeId, UnixMillis, id::NameError};
+use aups_net::sender_network;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{
     collections::HashMap,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, Hash, RandomState},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -199,17 +199,6 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     #[expect(clippy::needless_pass_by_value, reason = "most callers make it for this")]
     pub fn take(&self, sender: K, tokens: u32, now: Instant) -> Result<(), Duration> {
         self.accounts.take(&sender, &self.allowance, tokens, now)
-    }
-}
-
-/// Who counts as one sender: an IPv4 address, or the /64 network of an IPv6 address, whose owner has all of it.
-pub fn sender_network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     error::KtmError,
 };
 use aups_core::Clock;
+use aups_net::{Place, Places};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -20,10 +21,9 @@ use rustls::{
     time_provider::TimeProvider,
 };
 use std::{
-    collections::HashMap,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::{
@@ -40,7 +40,7 @@ const CONNECTIONS_MAX: usize = 4_096;
 /// Most connections at once that have shown no certificate yet, or have none: those that come to be admitted.
 const STRANGERS_MAX: usize = 128;
 
-/// Most of those from one address, so that one peer cannot keep NOSs out. Of IPv6, the first 64 bits are one address.
+/// Most of those from one address, so that one peer cannot keep NOSs out.
 const STRANGERS_PER_ADDRESS_MAX: usize = 32;
 
 /// How long a peer may take for the TLS handshake.
@@ -65,7 +65,7 @@ pub(crate) struct Peer(pub(crate) Option<[u8; 32]>);
 /// Serves connections until it is dropped, and they with it.
 pub(crate) async fn serve(listener: TcpListener, tls: TlsAcceptor, router: Router) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let strangers = Arc::new(Strangers::default());
+    let strangers = Places::new(STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX);
     let mut open = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -80,8 +80,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: TlsAcceptor, router: Route
                 continue;
             }
         };
-        let (Ok(connection), Some(stranger)) =
-            (Arc::clone(&connections).try_acquire_owned(), strangers.let_in(from.ip()))
+        let (Ok(connection), Ok(stranger)) = (Arc::clone(&connections).try_acquire_owned(), strangers.take(from.ip()))
         else {
             metrics::counter!("aups_link_connections_refused_total").increment(1);
             continue;
@@ -96,57 +95,11 @@ pub(crate) async fn serve(listener: TcpListener, tls: TlsAcceptor, router: Route
     }
 }
 
-/// Connections that have shown no certificate, by address.
-#[derive(Debug, Default)]
-struct Strangers(Mutex<HashMap<IpAddr, usize>>);
-
-impl Strangers {
-    /// `None`: there are too many, or too many from this address.
-    fn let_in(self: &Arc<Self>, from: IpAddr) -> Option<Stranger> {
-        let (from, mut here) = (neighbourhood(from), self.lock());
-        let of_address = here.get(&from).copied().unwrap_or_default();
-        if of_address >= STRANGERS_PER_ADDRESS_MAX || here.values().sum::<usize>() >= STRANGERS_MAX {
-            return None;
-        }
-        here.insert(from, of_address + 1);
-        Some(Stranger { from, strangers: Arc::clone(self) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What one peer can have all of: an IPv4 address, or 64 bits of an IPv6 one.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
-/// One of them, until it drops.
-#[derive(Debug)]
-struct Stranger {
-    from: IpAddr,
-    strangers: Arc<Strangers>,
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let mut here = self.strangers.lock();
-        match here.get_mut(&self.from) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(here.remove(&self.from)),
-        }
-    }
-}
-
 async fn connected(
     stream: TcpStream,
     tls: &TlsAcceptor,
     router: Router,
-    stranger: Stranger,
+    stranger: Place,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Answers are small and waited for.
     stream.set_nodelay(true)?;
@@ -253,6 +206,3 @@ impl ResolvesServerCert for ListenerCertificate {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -279,7 +279,9 @@ impl Backlog {
             return Err((NotTaken::Full, entries));
         }
         self.note(&mut entries);
-        entries.into_iter().for_each(|entry| state.push(entry));
+        for entry in entries {
+            state.push(entry);
+        }
         state.end = state.window_end;
         drop(state);
         self.arrived.notify_one();

@@ -6,10 +6,10 @@
 use crate::{
     accept::{Content, Sender},
     problem::Refusal,
-    rate::sender_network,
 };
 use aups_core::{Clock, Problem, UnixMillis};
 use aups_envelope::hash;
+use aups_net::sender_network;
 use axum::http::HeaderMap;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use std::{
@@ -24,10 +24,21 @@ use std::{
 const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 /// Longest key, in characters.
 const KEY_CHARS_MAX: usize = 128;
-/// Most requests that are remembered: 330 a second; about 150 bytes each.
-const REQUESTS_MAX: usize = 200_000;
-/// Most of one sender: 160 a second. Addresses count by network.
-const REQUESTS_OF_A_SENDER_MAX: u32 = 100_000;
+/// Most requests that are remembered.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// All requests.
+    all: usize,
+    /// Of one registered source.
+    of_a_source: u32,
+    /// Of all unregistered sources together: they leave room for the others.
+    unregistered: usize,
+    /// Of one network of theirs.
+    of_a_network: u32,
+}
+
+/// All: 330 requests a second, about 150 bytes each; a source: 33 a second, each of which may bring a batch.
+const LIMITS: Limits = Limits { all: 200_000, of_a_source: 20_000, unregistered: 50_000, of_a_network: 5_000 };
 /// How soon a request that is under way may be asked for again.
 const UNDER_WAY_RETRY: Duration = Duration::from_secs(1);
 
@@ -77,9 +88,18 @@ fn unquoted(text: &str) -> Option<String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct RequestId([u8; 16]);
 
-/// Names who is counted: hash of a source, or of a network.
+/// Names who is counted: hash of a source, or of a network. The first bit tells which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct SenderId([u8; 8]);
+
+impl SenderId {
+    const REGISTERED: u8 = 0x80;
+
+    const fn is_registered(self) -> bool {
+        let [first, ..] = self.0;
+        first & Self::REGISTERED != 0
+    }
+}
 
 /// A request of which everything was taken, or that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +119,7 @@ struct Taken {
 /// The requests of the last minutes that came with a key.
 pub(crate) struct Idempotency {
     clock: Arc<dyn Clock>,
-    requests_max: usize,
-    requests_of_a_sender_max: u32,
+    limits: Limits,
     state: Mutex<State>,
 }
 
@@ -110,6 +129,7 @@ struct State {
     /// When each that was taken is forgotten, in about that order.
     ends: VecDeque<(UnixMillis, RequestId)>,
     senders: HashMap<SenderId, u32>,
+    unregistered: usize,
     /// Keys of marks that say nothing any more. Never more than were remembered.
     forgotten: Vec<Bytes>,
 }
@@ -124,11 +144,11 @@ pub(super) enum Begun {
 
 impl Idempotency {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self::with_limits(clock, REQUESTS_MAX, REQUESTS_OF_A_SENDER_MAX)
+        Self::with_limits(clock, LIMITS)
     }
 
-    fn with_limits(clock: Arc<dyn Clock>, requests_max: usize, requests_of_a_sender_max: u32) -> Self {
-        Self { clock, requests_max, requests_of_a_sender_max, state: Mutex::default() }
+    fn with_limits(clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        Self { clock, limits, state: Mutex::default() }
     }
 
     /// Begins a request, or finds it among those that were. `text` is what is sent: another one with the same key is refused.
@@ -150,10 +170,13 @@ impl Idempotency {
             Some(_) => return Err(under_way()),
             None => {}
         }
-        if state.senders.get(&sender).is_some_and(|count| *count >= self.requests_of_a_sender_max) {
+        let Limits { all, of_a_source, unregistered, of_a_network } = self.limits;
+        let own_max = if sender.is_registered() { of_a_source } else { of_a_network };
+        if state.senders.get(&sender).is_some_and(|count| *count >= own_max) {
             return Err(full(429, "idempotency-quota", state.wait(now)));
         }
-        if state.requests.len() >= self.requests_max {
+        let no_room = !sender.is_registered() && state.unregistered >= unregistered;
+        if no_room || state.requests.len() >= all {
             return Err(full(503, "idempotency-full", state.wait(now)));
         }
         state.insert(id, Remembered { body, sender, taken: None });
@@ -169,7 +192,7 @@ impl Idempotency {
         let mut left_over = Vec::new();
         for (key, value) in marks {
             match read_mark(&key, &value) {
-                Some((id, remembered, taken)) if now < taken.until && state.requests.len() < self.requests_max => {
+                Some((id, remembered, taken)) if now < taken.until && state.requests.len() < self.limits.all => {
                     state.insert(id, remembered);
                     state.ends.push_back((taken.until, id));
                 }
@@ -203,6 +226,7 @@ impl State {
             self.count_less(before.sender);
         }
         *self.senders.entry(request.sender).or_default() += 1;
+        self.unregistered += usize::from(!request.sender.is_registered());
     }
 
     fn remove(&mut self, id: &RequestId) {
@@ -212,6 +236,7 @@ impl State {
     }
 
     fn count_less(&mut self, sender: SenderId) {
+        self.unregistered -= usize::from(!sender.is_registered());
         if let hash_map::Entry::Occupied(mut count) = self.senders.entry(sender) {
             *count.get_mut() = count.get().saturating_sub(1);
             if *count.get() == 0 {
@@ -306,10 +331,14 @@ fn request_id(sender: &Sender, key: &RequestKey) -> RequestId {
 }
 
 fn sender_id(sender: &Sender) -> SenderId {
-    SenderId(half::<8>(match sender {
-        Sender::Registered { source, .. } => hash::sha256(&[b"source", source.node_id.as_str().as_bytes()]),
-        Sender::Unregistered(address) => of_address(b"address", sender_network(*address), b""),
-    }))
+    let (hash, registered) = match sender {
+        Sender::Registered { source, .. } => (hash::sha256(&[b"source", source.node_id.as_str().as_bytes()]), true),
+        Sender::Unregistered(address) => (of_address(b"address", sender_network(*address), b""), false),
+    };
+    let mut id = half::<8>(hash);
+    let [first, ..] = &mut id;
+    *first = if registered { *first | SenderId::REGISTERED } else { *first & !SenderId::REGISTERED };
+    SenderId(id)
 }
 
 fn of_address(label: &[u8], address: IpAddr, more: &[u8]) -> [u8; 32] {

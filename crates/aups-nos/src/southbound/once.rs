@@ -74,7 +74,9 @@ impl Once {
     fn taken(self, items: u64) {
         let Self { request, place } = self;
         place.into_iter().for_each(Raised::keep);
-        request.into_iter().for_each(|request| request.taken(items));
+        if let Some(request) = request {
+            request.taken(items);
+        }
     }
 
     /// The disk failed over it: once it is well again it tells whether it was taken. Until then a copy is put off.

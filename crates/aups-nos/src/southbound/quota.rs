@@ -5,9 +5,10 @@ use super::Southbound;
 use crate::{
     accept::Sender,
     problem::Refusal,
-    rate::{Account, Accounts, Allowance, sender_network},
+    rate::{Account, Accounts, Allowance},
 };
 use aups_core::{NodeId, Problem};
+use aups_net::sender_network;
 use std::{
     net::IpAddr,
     sync::{Mutex, PoisonError},

@@ -1,27 +1,14 @@
 use super::*;
-use crate::{
-    Config,
-    config::fixed,
-    sources::{EncryptionScheme, SourceRecord},
-};
-use aups_core::{KeyId, ManualClock, UnixMillis, item::Marks};
+use crate::{Config, config::fixed, fixture::source_record};
+use aups_core::{ManualClock, UnixMillis};
 use serde_json::{Value, json};
 
 const NOW: UnixMillis = UnixMillis(1_780_000_000_000);
 
 fn trial(mappings: Value, registered: bool) -> Trial {
     let config = Config { mappings: serde_json::from_value(mappings).unwrap(), ..Config::default() };
-    let record = SourceRecord {
-        node_id: "s1".parse().unwrap(),
-        node_type: "sensor".into(),
-        communication_mode: "discrete".into(),
-        encryption_scheme: EncryptionScheme::None,
-        credential_id: KeyId::from_bytes([0; 24]),
-        registered_at: NOW,
-        marks: Marks::default(),
-    };
     let source = if registered {
-        TrialSource::Registered(Arc::new(record))
+        TrialSource::Registered(Arc::new(source_record("s1")))
     } else {
         TrialSource::Unregistered([192, 0, 2, 1].into())
     };

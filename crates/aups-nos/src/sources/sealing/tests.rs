@@ -1,6 +1,5 @@
 use super::*;
-use crate::sources::EncryptionScheme;
-use aups_core::{Marks, UnixMillis};
+use crate::{fixture::source_record, sources::EncryptionScheme};
 
 const fn place(session: u64, seq: u64) -> Place {
     Place { session, seq }
@@ -8,15 +7,7 @@ const fn place(session: u64, seq: u64) -> Place {
 
 fn source() -> SealingSource {
     let suite = Suite::Aes128Gcm;
-    let record = SourceRecord {
-        node_id: "s1".parse().unwrap(),
-        node_type: "sensor".into(),
-        communication_mode: "discrete".into(),
-        encryption_scheme: EncryptionScheme::Sealed(suite),
-        credential_id: KeyId::from_bytes([7; 24]),
-        registered_at: UnixMillis(0),
-        marks: Marks::default(),
-    };
+    let record = SourceRecord { encryption_scheme: EncryptionScheme::Sealed(suite), ..source_record("s1") };
     SealingSource { record: record.into(), suite, taken: Arc::default() }
 }
 

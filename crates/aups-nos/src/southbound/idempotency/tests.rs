@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixture::{Mood, Rig, data, lines, post, with_bearer};
+use crate::fixture::{Mood, Rig, data, lines, post, source_record, with_bearer};
 use aups_core::ManualClock;
 use axum::http::{HeaderValue, Request};
 use std::net::Ipv4Addr;
@@ -34,9 +34,11 @@ fn a_key_is_a_string_in_quotes_or_bare() {
     assert!(RequestKey::of(&twice).is_err());
 }
 
-fn idempotency(requests_max: usize, of_a_sender_max: u32) -> (Arc<ManualClock>, Arc<Idempotency>) {
+const SMALL: Limits = Limits { all: 10, of_a_source: 10, unregistered: 10, of_a_network: 10 };
+
+fn idempotency(limits: Limits) -> (Arc<ManualClock>, Arc<Idempotency>) {
     let clock = Arc::new(ManualClock::at(UnixMillis(1_000)));
-    (clock.clone(), Arc::new(Idempotency::with_limits(clock, requests_max, of_a_sender_max)))
+    (clock.clone(), Arc::new(Idempotency::with_limits(clock, limits)))
 }
 
 fn at(last: u8) -> Sender {
@@ -67,7 +69,7 @@ fn again(of: &Arc<Idempotency>, sender: &Sender, name: &str) -> Option<u64> {
 
 #[test]
 fn what_was_taken_is_known_for_ten_minutes_and_what_was_not_can_be_sent_again() {
-    let (clock, of) = idempotency(10, 10);
+    let (clock, of) = idempotency(SMALL);
     drop(first(&of, &at(1), "a"));
     let request = first(&of, &at(1), "a");
     assert_eq!(refused(&of, &at(1), "a", b"body"), (409, Some(1)));
@@ -85,32 +87,36 @@ fn what_was_taken_is_known_for_ten_minutes_and_what_was_not_can_be_sent_again() 
 
 #[test]
 fn marks_are_read_back_until_they_are_out_of_date() {
-    let (clock, of) = idempotency(10, 10);
+    let (clock, of) = idempotency(SMALL);
     let request = first(&of, &at(1), "a");
     let mark = request.mark(7);
     request.taken(7);
     let marks = || vec![mark.clone(), (b"idem/x".as_slice().into(), Bytes::new())];
-    let restarted = Arc::new(Idempotency::with_limits(clock.clone(), 10, 10));
+    let restarted = Arc::new(Idempotency::with_limits(clock.clone(), SMALL));
     assert_eq!(restarted.restore(marks()), [&b"idem/x"[..]]);
     assert_eq!(again(&restarted, &at(1), "a"), Some(7));
     assert_eq!(refused(&restarted, &at(1), "a", b"other").0, 422);
     clock.advance(REMEMBERED_FOR);
     drop(first(&restarted, &at(1), "a"));
     assert_eq!(restarted.take_forgotten(), std::slice::from_ref(&mark.0));
-    let late = Arc::new(Idempotency::with_limits(clock, 10, 10));
+    let late = Arc::new(Idempotency::with_limits(clock, SMALL));
     assert_eq!(late.restore(marks()).len(), 2);
 }
 
 #[test]
 fn no_sender_fills_the_memory_and_no_senders_together() {
-    let (_, of) = idempotency(3, 2);
+    let (_, of) = idempotency(Limits { all: 4, of_a_source: 1, unregistered: 3, of_a_network: 2 });
     first(&of, &at(1), "a").taken(1);
     let second = first(&of, &at(1), "b");
     assert_eq!(refused(&of, &at(1), "c", b"body"), (429, Some(600)));
     drop(second);
     first(&of, &at(1), "b").taken(1);
     first(&of, &at(2), "a").taken(1);
-    assert_eq!(refused(&of, &at(3), "a", b"body"), (503, Some(600)));
+    assert_eq!(refused(&of, &at(3), "a", b"body"), (503, Some(600)), "there is room for registered ones alone");
+    let [one, other] = ["s1", "s2"].map(|node| Sender::Registered { source: source_record(node).into(), sealed: None });
+    first(&of, &one, "a").taken(1);
+    assert_eq!(refused(&of, &one, "b", b"body"), (429, Some(600)));
+    assert_eq!(refused(&of, &other, "a", b"body"), (503, Some(600)));
     assert_eq!(again(&of, &at(1), "b"), Some(1), "copies are answered all the same");
 }
 

@@ -9,7 +9,8 @@ use crate::server::{
     registry::Registrar,
 };
 use aups_core::{Clock, Problem, UnixMillis};
-use aups_nos::{Buckets, Rate, sender_network};
+use aups_net::sender_network;
+use aups_nos::{Buckets, Rate};
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{Method, header::AUTHORIZATION},
