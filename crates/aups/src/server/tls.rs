@@ -7,9 +7,9 @@ use super::{
     serving::PROTOCOLS,
 };
 use crate::settings::ServerSettings;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use aups_core::{Problem, UnixMillis};
-use aups_envelope::{SigningKey, authority};
+use aups_envelope::{SigningKey, authority, enrol::CA_BYTES_MAX};
 use aups_ktm::{
     Ca,
     ca::{SERVER_CERTIFICATE_LIFE, ServerIdentity},
@@ -24,7 +24,7 @@ use axum::{
 };
 use rustls::{
     ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer},
+    pki_types::{CertificateDer, DnsName, PrivateKeyDer},
 };
 use std::{
     fs,
@@ -154,10 +154,23 @@ impl Tls {
                 let clock = Arc::clone(&process.clock);
                 let now = move || clock.now();
                 process.keep_up(renew(Arc::clone(&held), authority, names, expires, now));
+                if readers_trust.is_none() && settings.broker.as_ref().is_some_and(|url| url.starts_with("mqtts:")) {
+                    bail!(
+                        "readers trust one set of authorities, and the realm's is not that of {}: give the broker's with \
+                         --broker-ca, also if the system knows it",
+                        settings.broker.as_deref().unwrap_or_default()
+                    );
+                }
                 readers_trust.get_or_insert_default().insert_str(0, &known.pem);
                 Some(held)
             }
         };
+        let bytes = readers_trust.as_ref().map_or(0, String::len);
+        if bytes > CA_BYTES_MAX {
+            bail!(
+                "the --broker-ca file is too long: readers take {CA_BYTES_MAX} bytes of authorities, and this makes {bytes}"
+            );
+        }
         Ok(Self { certificate, authority: known, readers_trust })
     }
 
@@ -244,7 +257,8 @@ fn outward(listener: SocketAddr) -> Option<IpAddr> {
 fn host_name() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| fs::read_to_string("/etc/hostname")).ok()?;
     let name = name.trim();
-    (!name.is_empty() && name != "(none)").then(|| name.to_owned())
+    // A machine may be called what no certificate can name.
+    (name != "(none)" && DnsName::try_from(name).is_ok()).then(|| name.to_owned())
 }
 
 /// The authorities of another broker, which readers connect to as well.
