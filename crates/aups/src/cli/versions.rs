@@ -2,7 +2,19 @@
 
 use super::terminal;
 use aups_core::UnixMillis;
+use clap::Args;
 use serde::Deserialize;
+
+/// Why a new version is made, and in the place of which.
+#[derive(Debug, Args)]
+pub(super) struct NewVersion {
+    /// Why: kept with the version
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(super) comment: String,
+    /// Only if this version is still in force
+    #[arg(long, value_name = "N")]
+    pub(super) if_version: Option<u64>,
+}
 
 /// A version as the server lists it.
 #[derive(Debug, Deserialize)]

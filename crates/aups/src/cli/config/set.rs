@@ -1,7 +1,7 @@
 //! `aups config set`: a file becomes the document in force.
 
 use super::document::{Answer, Document, print_version};
-use crate::cli::{admin::Admin, failure::Failure};
+use crate::cli::{admin::Admin, failure::Failure, versions::NewVersion};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -11,18 +11,14 @@ pub(super) struct Set {
     /// The document: JSON; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Why: kept with the version
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    comment: String,
-    /// Only if this version is still in force
-    #[arg(long, value_name = "N")]
-    if_version: Option<u64>,
+    #[command(flatten)]
+    version: NewVersion,
 }
 
 impl Set {
     pub(super) async fn run(&self, admin: &Admin) -> Result<(), Failure> {
         let document = Document::read(&self.file)?;
-        match document.set(&self.comment, self.if_version, admin).await? {
+        match document.set(&self.version.comment, self.version.if_version, admin).await? {
             Answer::InForce(version) => print_version(version),
             Answer::Refused(problem) => Err(document.refused(&problem)),
         }

@@ -1,7 +1,11 @@
 //! `aups config versions` and `rollback`: the versions that are kept.
 
 use super::document::InForce;
-use crate::cli::{admin::Admin, failure::Failure, versions};
+use crate::cli::{
+    admin::Admin,
+    failure::Failure,
+    versions::{self, NewVersion},
+};
 use clap::Args;
 use reqwest::Method;
 use serde_json::json;
@@ -20,12 +24,8 @@ pub(super) struct Rollback {
     /// A version of the list; 0 is what the settings say
     #[arg(value_name = "VERSION")]
     number: u64,
-    /// Why: kept with the version
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    comment: String,
-    /// Only if this version is still in force
-    #[arg(long, value_name = "N")]
-    if_version: Option<u64>,
+    #[command(flatten)]
+    version: NewVersion,
 }
 
 impl Versions {
@@ -36,8 +36,9 @@ impl Versions {
 
 impl Rollback {
     pub(super) async fn run(&self, admin: &Admin) -> Result<(), Failure> {
-        let body = json!({ "version": self.number, "comment": self.comment });
-        let restored: InForce = admin.send_json_if(Method::POST, "/v1/config/rollback", &body, self.if_version).await?;
+        let body = json!({ "version": self.number, "comment": self.version.comment });
+        let restored: InForce =
+            admin.send_json_if(Method::POST, "/v1/config/rollback", &body, self.version.if_version).await?;
         restored.print()
     }
 }

@@ -1,7 +1,7 @@
 //! `aups policy apply`: files become the set in force.
 
 use super::{Files, compare, fault, retroactive, test, text::PolicyText};
-use crate::cli::{admin::Admin, failure::Failure, http::with_query, terminal};
+use crate::cli::{admin::Admin, failure::Failure, http::with_query, terminal, versions::NewVersion};
 use clap::Args;
 use reqwest::Method;
 use serde::Deserialize;
@@ -12,12 +12,8 @@ use std::path::PathBuf;
 pub(super) struct Apply {
     #[command(flatten)]
     files: Files,
-    /// Why: kept with the version
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    comment: String,
-    /// Only if this version is still in force
-    #[arg(long, value_name = "N")]
-    if_version: Option<u64>,
+    #[command(flatten)]
+    version: NewVersion,
     /// Show who would gain and lose what, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -48,7 +44,7 @@ impl Apply {
         if self.dry_run {
             return compare::print(&compare::ask(&text, admin).await?);
         }
-        let mut if_version = self.if_version;
+        let mut if_version = self.version.if_version;
         let scopes = if self.retroactive {
             // What is listed is what this version meant.
             if_version = if_version.or(retroactive::active_version(admin).await?);
@@ -59,7 +55,7 @@ impl Apply {
         if !scopes.is_empty() {
             retroactive::confirm(&scopes, self.yes)?;
         }
-        let path = with_query("/v1/policies", &[("comment", &self.comment)]);
+        let path = with_query("/v1/policies", &[("comment", &self.version.comment)]);
         let applied: Result<Applied, _> =
             admin.send_text(Method::PUT, &path, text.source().to_owned(), if_version).await?;
         applied.map_err(|problem| fault::tell_answer(&text, &problem))?.print()?;

@@ -1,7 +1,13 @@
 //! `aups policy list`, `show` and `rollback`: the versions that are kept.
 
 use super::apply::Applied;
-use crate::cli::{admin::Admin, failure::Failure, http::with_query, terminal, versions};
+use crate::cli::{
+    admin::Admin,
+    failure::Failure,
+    http::with_query,
+    terminal,
+    versions::{self, NewVersion},
+};
 use clap::Args;
 use reqwest::Method;
 use serde_json::json;
@@ -28,12 +34,8 @@ pub(super) struct Rollback {
     /// A version of the list; 0 is the empty set, by which nobody reads
     #[arg(value_name = "VERSION")]
     number: u64,
-    /// Why: kept with the version
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    comment: String,
-    /// Only if this version is still in force
-    #[arg(long, value_name = "N")]
-    if_version: Option<u64>,
+    #[command(flatten)]
+    version: NewVersion,
 }
 
 impl List {
@@ -52,9 +54,9 @@ impl Show {
 
 impl Rollback {
     pub(super) async fn run(&self, admin: &Admin) -> Result<(), Failure> {
-        let body = json!({ "version": self.number, "comment": self.comment });
+        let body = json!({ "version": self.number, "comment": self.version.comment });
         let applied: Applied =
-            admin.send_json_if(Method::POST, "/v1/policies/rollback", &body, self.if_version).await?;
+            admin.send_json_if(Method::POST, "/v1/policies/rollback", &body, self.version.if_version).await?;
         applied.print()
     }
 }
