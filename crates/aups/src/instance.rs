@@ -2,10 +2,10 @@
 //! part is set up as an administrator, a source and a reader would do it: over HTTP.
 
 use crate::{
+    access::Access,
     cli::{
-        admin::{self, Admin, Token},
+        admin::{self, Admin},
         failure::Failure,
-        http::{self, at},
     },
     server::{self, Server},
     settings::ServerSettings,
@@ -14,24 +14,16 @@ use crate::{
 use anyhow::Context as _;
 use aups_envelope::enrol::EnrolmentToken;
 use aups_net::tls::Trust;
-use reqwest::{Client, Method, Url};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use reqwest::{Client, Url};
+use serde_json::Value;
 use std::net::Ipv4Addr;
 use tempfile::TempDir;
 
 /// A private instance.
 pub(crate) struct Instance {
     server: Server,
-    url: Url,
-    http: Client,
-    admin: Admin,
+    access: Access,
     dir: TempDir,
-}
-
-#[derive(Deserialize)]
-struct Registered {
-    credential: String,
 }
 
 impl Instance {
@@ -41,41 +33,36 @@ impl Instance {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let settings = ServerSettings { data_dir: dir.path().to_owned(), http: any_port, mqtt: any_port, ..settings };
         let server = server::start(settings).await?;
-        let url: Url = format!("http://{}", server.http_addr()).parse().context("the server's own address")?;
-        let admin = Admin::new(url.clone(), admin::read_token(&server.admin_token_file())?, &Trust::System)?;
-        let _: Value = admin.put_text("/v1/policies", policies).await?;
-        Ok(Self { http: http::client(&url, &Trust::System)?, server, url, admin, dir })
+        let url = format!("http://{}", server.http_addr()).parse().context("the server's own address")?;
+        let access = Access::new(url, admin::read_token(&server.admin_token_file())?)?;
+        access.apply(policies).await?;
+        Ok(Self { server, access, dir })
     }
 
     /// Where its HTTP listens.
     pub(crate) const fn url(&self) -> &Url {
-        &self.url
+        self.access.url()
     }
 
     /// HTTP to it, without any rights.
     pub(crate) const fn http(&self) -> &Client {
-        &self.http
+        self.access.http()
     }
 
     /// Its administrator.
     pub(crate) const fn admin(&self) -> &Admin {
-        &self.admin
+        self.access.admin()
     }
 
     /// Registers a sensor.
     pub(crate) async fn register_sensor(&self, node_id: &str) -> Result<Source, Failure> {
-        let body = json!({ "NodeId": node_id, "NodeType": "sensor", "CommunicationMode": "discrete" });
-        let request = self.http.post(at(&self.url, "/registration")).json(&body);
-        let answer = request.send().await.map_err(|error| http::unanswered(&self.url, &error))?;
-        let body = http::body(&self.url, answer).await?;
-        let Registered { credential } = serde_json::from_slice(&body).context("the answer to a registration")?;
-        Source::new(self.url.clone(), Some(credential), &Trust::System)
+        let credential = self.access.register_source(node_id).await?;
+        Source::new(self.url().clone(), Some(credential), &Trust::System)
     }
 
     /// Registers a reader, of `users` or `apps`.
     pub(crate) async fn register_reader(&self, kind: &str, new: &Value) -> Result<EnrolmentToken, Failure> {
-        let Token { token } = self.admin.send_json(Method::POST, &format!("/v1/{kind}"), new).await?;
-        Ok(token.parse().context("the enrolment token")?)
+        self.access.register_reader(kind, new).await
     }
 
     /// Stops every role and removes the directory.

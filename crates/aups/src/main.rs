@@ -1,5 +1,6 @@
 //! `aups`: every role of AUPS in one program, and the command line to them.
 
+mod access;
 mod bench;
 mod cli;
 mod custody;
