@@ -39,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // The chain without AUPS lives here: nothing that ships may depend on it, and it cannot seal.
-    ("aups-bench", &["aups-core", "aups-nos", "aups-broker"]),
+    ("aups-bench", &["aups-core", "aups-net", "aups-nos", "aups-broker"]),
     // Feeds what reads foreign bytes; nothing that ships may depend on it.
     ("aups-fuzz", &["aups-core", "aups-envelope", "aups-policy", "aups-store", "aups-ktm", "aups-nos"]),
     ("xtask", &[]),

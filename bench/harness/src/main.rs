@@ -30,8 +30,8 @@ enum Command {
     Flood(flood::Flood),
     /// Answer 202 to every POST, until killed
     Bare,
-    /// HTTP in, normalise, score, publish in clear to an embedded broker, until killed
-    Plain,
+    /// HTTP in, normalise, score, publish in clear, until killed
+    Plain(plain::Plain),
 }
 
 #[tokio::main]
@@ -40,6 +40,6 @@ async fn main() -> anyhow::Result<()> {
         Command::Run(run) => run.run().await,
         Command::Flood(flood) => flood.run().await,
         Command::Bare => bare::serve().await,
-        Command::Plain => plain::serve().await,
+        Command::Plain(plain) => plain.serve().await,
     }
 }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use aups_core::Filter;
 use aups_nos::Config;
 use clap::ValueEnum;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
@@ -13,7 +13,7 @@ use std::{
 };
 
 /// What a 202 means.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Durability {
     /// The data is on disk: it survives a kill and a power failure.

@@ -165,7 +165,8 @@ fn list(filters: &[Filter]) -> String {
     filters.iter().map(|filter| format!("`{filter}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Reads a number of seconds.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
         .filter(|seconds| *seconds > 0.0)

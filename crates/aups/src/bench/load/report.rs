@@ -1,0 +1,309 @@
+//! What came out of it: medians over rounds, and ratios of contenders in the same round.
+
+use super::{Load, Measured, Plan, Round};
+use crate::{
+    bench::{
+        contender::Kind,
+        generator::{Pace, Plan as Requests},
+        machine,
+        recorder::Recorder,
+    },
+    cli::terminal::table,
+    latency::in_words,
+};
+use serde_json::{Value, json};
+use std::{num::NonZeroUsize, time::Duration};
+
+/// The outcome of a measurement.
+#[derive(Debug)]
+pub(crate) struct Report {
+    plan: Plan,
+    measured: Vec<Measured>,
+}
+
+/// Two contenders that are compared, and how much the first is to take at least for what the second takes (`DESIGN` section 13). For single
+/// readings in memory mode.
+const COMPARED: [(Kind, Kind, f64); 3] =
+    [(Kind::With, Kind::Without, 0.9), (Kind::With, Kind::Bare, 0.5), (Kind::With, Kind::PaperStack, 10.0)];
+
+/// Something about a round; nothing where it was not measured.
+type Figure = fn(&Round) -> Option<f64>;
+
+/// Accepted readings a second while nobody subscribes.
+const ACCEPTED: Figure = |round| round.ingest.accepted_per_second();
+/// Delivered messages a second, of all subscribers together.
+const DELIVERED: Figure = |round| round.delivery.as_ref()?.delivered_per_second();
+/// Processor time of the contender for an accepted reading while nobody subscribes, in microseconds.
+const CPU: Figure = |round| round.ingest.cpu_micros_per_item();
+/// Median latency of a request while nobody subscribes, in microseconds.
+const P50: Figure = |round| Some(round.ingest.answers.latency.quantile(0.5)?.as_secs_f64() * 1e6);
+
+impl Load {
+    fn accepted_per_second(&self) -> Option<f64> {
+        per_second(self.answers.accepted, self.summary.elapsed)
+    }
+
+    fn delivered_per_second(&self) -> Option<f64> {
+        self.delivered.and_then(|delivered| per_second(delivered.messages, delivered.elapsed))
+    }
+
+    fn cpu_micros_per_item(&self) -> Option<f64> {
+        (self.answers.accepted > 0).then(|| self.cpu.as_secs_f64() * 1e6 / float(self.answers.accepted))
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "requests": self.answers.requests,
+            "refused": self.answers.refused,
+            "broken": self.summary.broken,
+            "unsent": self.summary.unsent,
+            "items": self.answers.readings,
+            "accepted": self.answers.accepted,
+            "delivered": self.delivered.map(|delivered| delivered.messages),
+            "seconds": self.summary.elapsed.as_secs_f64(),
+            "acceptedPerSecond": self.accepted_per_second(),
+            "deliveredPerSecond": self.delivered_per_second(),
+            "cpuMicrosPerItem": self.cpu_micros_per_item(),
+            "rssBytes": self.usage.rss_bytes,
+            "rssPeakBytes": self.usage.rss_peak_bytes,
+            "latencyMicros": self.answers.latency.json(),
+            "serviceMicros": self.answers.service.json(),
+        })
+    }
+}
+
+impl Measured {
+    fn median(&self, figure: Figure) -> Option<f64> {
+        median(self.rounds.iter().filter_map(figure).collect())
+    }
+
+    /// Of all rounds, while nobody subscribes.
+    fn latency(&self) -> Option<Recorder> {
+        let mut all = self.rounds.iter().map(|round| &round.ingest.answers.latency);
+        let first = all.next()?.clone();
+        all.try_fold(first, |mut sum, latency| {
+            sum.add(latency).ok()?;
+            Some(sum)
+        })
+    }
+
+    /// What is resident after all rounds, and the most that was at once.
+    fn memory(&self) -> Option<(u64, u64)> {
+        let round = self.rounds.last()?;
+        let usage = round.delivery.as_ref().unwrap_or(&round.ingest).usage;
+        Some((usage.rss_bytes, usage.rss_peak_bytes))
+    }
+
+    fn json(&self) -> Value {
+        let rounds = self.rounds.iter().map(
+            |Round { ingest, delivery }| json!({ "ingest": ingest.json(), "delivery": delivery.as_ref().map(Load::json) }),
+        );
+        json!({
+            "name": self.kind,
+            "acceptedPerSecond": self.median(ACCEPTED),
+            "deliveredPerSecond": self.median(DELIVERED),
+            "cpuMicrosPerItem": self.median(CPU),
+            "latencyMicros": self.latency().map(|latency| latency.json()),
+            "rssBytes": self.memory().map(|(now, _)| now),
+            "rssPeakBytes": self.memory().map(|(_, peak)| peak),
+            "rounds": rounds.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Two contenders that ran side by side.
+struct Ratio<'a> {
+    of: &'a Measured,
+    to: &'a Measured,
+    target: f64,
+}
+
+impl Ratio<'_> {
+    /// The median, over the rounds, of what a figure of the one is to that of the other in the same round.
+    fn of(&self, figure: Figure) -> Option<f64> {
+        let rounds = self.of.rounds.iter().zip(&self.to.rounds);
+        median(rounds.filter_map(|(of, to)| Some(figure(of)? / figure(to)?)).collect())
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "of": self.of.kind,
+            "to": self.to.kind,
+            "acceptedPerSecond": self.of(ACCEPTED),
+            "acceptedPerSecondTarget": self.target,
+            "deliveredPerSecond": self.of(DELIVERED),
+            "cpuMicrosPerItem": self.of(CPU),
+            "latencyP50": self.of(P50),
+        })
+    }
+
+    fn row(&self) -> Vec<String> {
+        let told = |figure| self.of(figure).map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        let name = format!("{} / {}", self.of.kind.name(), self.to.kind.name());
+        vec![name, told(ACCEPTED), format!("{:.2}", self.target), told(DELIVERED), told(CPU), told(P50)]
+    }
+}
+
+impl Report {
+    pub(super) const fn new(plan: Plan, measured: Vec<Measured>) -> Self {
+        Self { plan, measured }
+    }
+
+    fn ratios(&self) -> Vec<Ratio<'_>> {
+        let find = |kind| self.measured.iter().find(|measured| measured.kind == kind);
+        let ratio = |(of, to, target)| Some(Ratio { of: find(of)?, to: find(to)?, target });
+        COMPARED.into_iter().filter_map(ratio).collect()
+    }
+
+    /// For machines; `bench/README.md` says what the members mean.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "machine": machine::line(),
+            "parameters": self.parameters(),
+            "contenders": self.measured.iter().map(Measured::json).collect::<Vec<_>>(),
+            "ratios": self.ratios().iter().map(Ratio::json).collect::<Vec<_>>(),
+        })
+    }
+
+    fn parameters(&self) -> Value {
+        let Plan { rounds, requests, shape, subscribers, durability, broker, .. } = &self.plan;
+        let Requests { connections, pace, batch, duration, .. } = requests;
+        let (rate, arrivals) = match pace {
+            Pace::Closed => (None, None),
+            Pace::Open { rate, arrivals } => (Some(rate * float(readings(*batch))), Some(arrivals)),
+        };
+        json!({
+            "rounds": rounds,
+            "seconds": duration.as_secs_f64(),
+            "connections": connections,
+            "itemsPerSecond": rate,
+            "arrivals": arrivals,
+            "batch": batch,
+            "sources": shape.sources,
+            "topics": shape.topics,
+            "scopes": shape.scopes,
+            "policies": shape.policies,
+            "payloadBytes": shape.payload_bytes,
+            "keyLifeSeconds": shape.key_life.as_secs(),
+            "seed": shape.seed,
+            "subscribers": subscribers,
+            "durability": durability,
+            "broker": broker.as_ref().map_or("embedded", |_| "external"),
+        })
+    }
+
+    /// For people: tables of 80 columns.
+    pub(crate) fn text(&self) -> String {
+        let parts = [self.throughput(), self.latencies(), self.compared(), self.troubles()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+    }
+
+    fn throughput(&self) -> String {
+        let rows: Vec<_> = self
+            .measured
+            .iter()
+            .map(|measured| {
+                let rate =
+                    |figure| measured.median(figure).map_or_else(String::new, |rate| format!("{:>11}", grouped(rate)));
+                let cpu = measured.median(CPU).map_or_else(String::new, |micros| format!("{micros:>5.1} µs"));
+                let memory = |bytes: u64| format!("{:>5.1} MB", float(bytes) / 1e6);
+                let (now, peak) =
+                    measured.memory().map_or_else(Default::default, |(now, peak)| (memory(now), memory(peak)));
+                vec![measured.kind.name().to_owned(), rate(ACCEPTED), rate(DELIVERED), cpu, now, peak]
+            })
+            .collect();
+        table(&["CONTENDER", " ACCEPTED/S", "DELIVERED/S", "CPU/ITEM", "     RSS", "    PEAK"], &rows)
+    }
+
+    fn latencies(&self) -> String {
+        let rows: Vec<_> = self
+            .measured
+            .iter()
+            .map(|measured| {
+                let latency = measured.latency();
+                let told = |fraction| {
+                    let quantile = latency.as_ref().and_then(|latency| latency.quantile(fraction));
+                    quantile.map_or_else(String::new, |quantile| format!("{:>8}", in_words(quantile)))
+                };
+                vec![measured.kind.name().to_owned(), told(0.5), told(0.9), told(0.99), told(0.999), told(1.0)]
+            })
+            .collect();
+        table(&["LATENCY", "     P50", "     P90", "     P99", "   P99.9", "     MAX"], &rows)
+    }
+
+    fn compared(&self) -> String {
+        let rows: Vec<_> = self.ratios().iter().map(Ratio::row).collect();
+        if rows.is_empty() {
+            return String::new();
+        }
+        table(&["RATIO", "ACCEPTED/S", "TARGET", "DELIVERED/S", "CPU/ITEM", "P50"], &rows)
+    }
+
+    /// What was not as it should be; nothing if all was.
+    fn troubles(&self) -> String {
+        let mut lines = Vec::new();
+        for Measured { kind, rounds } in &self.measured {
+            let loads = || rounds.iter().flat_map(|round| [Some(&round.ingest), round.delivery.as_ref()]).flatten();
+            let mut line =
+                |count: u64, what: &str| lines.extend((count > 0).then(|| format!("{}: {count} {what}", kind.name())));
+            line(loads().map(|load| load.answers.refused).sum(), "requests were refused");
+            line(loads().map(|load| load.summary.broken).sum(), "connections broke");
+            line(
+                loads().map(|load| load.summary.unsent).sum(),
+                "requests were never sent: the rate is more than it takes",
+            );
+            line(
+                loads().filter_map(|load| load.lost(self.plan.subscribers)).sum(),
+                "messages did not reach a subscriber (QoS 0)",
+            );
+        }
+        lines.join("\n")
+    }
+}
+
+impl Load {
+    /// Messages that subscribers should have got.
+    fn lost(&self, subscribers: usize) -> Option<u64> {
+        Some((self.answers.accepted * subscribers as u64).saturating_sub(self.delivered?.messages))
+    }
+}
+
+fn readings(batch: Option<NonZeroUsize>) -> u64 {
+    batch.map_or(1, NonZeroUsize::get) as u64
+}
+
+fn per_second(count: u64, elapsed: Duration) -> Option<f64> {
+    (!elapsed.is_zero()).then(|| float(count) / elapsed.as_secs_f64())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a bench are far below 2^52")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// A whole number with commas: `70,759`.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// The middle value; of an even number the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    let upper = *values.get(half)?;
+    match half.checked_sub(1).filter(|_| values.len().is_multiple_of(2)).and_then(|lower| values.get(lower)) {
+        Some(lower) => Some(f64::midpoint(*lower, upper)),
+        None => Some(upper),
+    }
+}
+
+#[cfg(test)]
+mod tests;
