@@ -16,18 +16,28 @@ fn every_command_says_what_it_does_and_shows_examples() {
     cli.build();
     for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
         let name = command.get_name();
-        assert!(command.get_about().is_some_and(|about| about.to_string().len() > 10), "{name}");
         assert!(command.get_long_about().is_some(), "{name}");
-        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        assert!(examples.starts_with("Examples:") && examples.contains("aups "), "{name}");
-        for line in examples.lines() {
-            assert!(line.chars().count() <= 80, "a terminal of 80 columns breaks the line of {name}: {line}");
-        }
-        for argument in command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments))
-        {
-            assert!(argument.get_help().is_some(), "{name}: {}", argument.get_id());
-        }
+        assert!(examples(command).starts_with("Examples:") && examples(command).contains("aups "), "{name}");
+        check(command, name);
     }
+}
+
+/// What holds for a command and all commands below it.
+fn check(command: &clap::Command, name: &str) {
+    assert!(command.get_about().is_some_and(|about| !about.to_string().is_empty()), "{name}");
+    for line in examples(command).lines() {
+        assert!(line.chars().count() <= 80, "a terminal of 80 columns breaks the line of {name}: {line}");
+    }
+    for argument in command.get_arguments() {
+        assert!(argument.get_help().is_some(), "{name}: {}", argument.get_id());
+    }
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        check(below, &format!("{name} {}", below.get_name()));
+    }
+}
+
+fn examples(command: &clap::Command) -> String {
+    command.get_after_help().map(ToString::to_string).unwrap_or_default()
 }
 
 #[test]

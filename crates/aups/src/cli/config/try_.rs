@@ -68,7 +68,8 @@ Examples:
 
 A mapping:
   {\"name\": \"climate\",
-   \"items\": [{\"name\": \"temperature\", \"value\": {\"pointer\": \"/t\"}, \"unit\": \"Cel\"}]}";
+   \"items\": [{\"name\": \"temperature\", \"unit\": \"Cel\",
+              \"value\": {\"pointer\": \"/t\"}}]}";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Media {
