@@ -10,6 +10,7 @@ Exits with 0 if the data was taken. Keep sensor1.json and sensor1.json.session t
 
 import base64
 import hmac
+import http.client
 import json
 import os
 import secrets
@@ -30,7 +31,7 @@ def post(url, body, headers):
             return answer.status, answer.read().decode(), 0
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read().decode(), int(refused.headers.get("Retry-After", 1))
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return 0, str(error), 1
 
 

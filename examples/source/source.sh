@@ -23,7 +23,20 @@ key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 body=$(mktemp)
 trap 'rm -f "$body"' EXIT
 cat > "$body"
-printf 'header = "Authorization: Bearer %s"\n' "$credential" |
-    curl -sS --fail-with-body --retry 5 --retry-connrefused -K - "$server/data" -H 'Content-Type: application/json' \
-        -H "Idempotency-Key: \"$key\"" --data-binary "@$body"
-echo
+send() {
+    printf 'header = "Authorization: Bearer %s"\n' "$credential" |
+        curl -sS --fail-with-body --retry 5 --retry-connrefused -K - "$server/data" -H 'Content-Type: application/json' \
+            -H "Idempotency-Key: \"$key\"" --data-binary "@$body"
+}
+
+# Only a connection that broke off is left to us: no answer (52), or not all was sent (55) or received (56).
+for pause in 1 2 4 8 0; do
+    if send; then
+        echo
+        exit 0
+    else
+        status=$?
+    fi
+    case $status in 52 | 55 | 56) sleep $pause ;; *) exit $status ;; esac
+done
+exit "$status"
