@@ -10,6 +10,7 @@ mod fuzz;
 mod layers;
 mod links;
 mod packages;
+mod performance;
 mod seals;
 mod test;
 mod threats;
@@ -38,6 +39,9 @@ commands:
                     (--kills N, --mode kill|power, --seed N, --debug)
   bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
                     (--rounds N, --seconds S; figures go to bench/results/)
+  performance [NAME…]
+                    measures what docs/performance.md shows, keeps it in bench/figures/ and writes the document
+                    (--list, --write only writes it, --check fails if that changes it)
   flood [OPTION…]   attacks a server at ten times the load of honest sources, who must not notice
                     (--rate N, --times N, --seconds S)
   help              this text
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         ["seals", options @ ..] if !options.contains(&"--help") => seals::run(options),
         ["crash", options @ ..] if !options.contains(&"--help") => crash::run(options),
         ["flood", options @ ..] if !options.contains(&"--help") => bench::flood(options),
+        ["performance", options @ ..] if !options.contains(&"--help") => performance::run(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
             println!("{USAGE}");

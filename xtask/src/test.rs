@@ -2,7 +2,7 @@
 
 use crate::{
     command::{self, cargo},
-    deny, layers, links,
+    deny, layers, links, performance,
     packages::{self, Needed},
     threats, vectors,
 };
@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     ("packages", || packages::install(NEEDED, "the tests")),
     ("formatting", || command::run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("links", links::run),
+    ("performance", performance::check),
     ("threats", threats::run),
     ("layers", layers::run),
     ("dependencies", deny::run),

@@ -3,6 +3,7 @@
 //! `revocation` works a private instance in this process. The others measure *contenders*, which are processes of their own: what they are
 //! ([`contender`]), what is sent to them ([`workload`]), how ([`generator`]), and what was seen of it ([`recorder`], [`usage`]).
 
+pub(crate) mod keys;
 pub(crate) mod load;
 pub(crate) mod revocation;
 

@@ -143,13 +143,11 @@ impl Contender {
         self.subscription.as_ref()
     }
 
-    #[expect(dead_code, reason = "`aups bench paper` reads with them")]
     /// The enrolled readers, in the order of the set-up; none where nobody enrols, or after they were taken.
     pub(crate) fn take_identities(&mut self) -> Vec<Identity> {
         std::mem::take(&mut self.identities)
     }
 
-    #[expect(dead_code, reason = "`aups bench paper` asks for metrics")]
     /// Its administrator, where it has one.
     pub(crate) const fn access(&self) -> Option<&Access> {
         self.access.as_ref()

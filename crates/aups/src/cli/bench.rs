@@ -1,5 +1,6 @@
 //! `aups bench`: what the system promises, measured on this machine.
 
+mod keys;
 mod load;
 mod revocation;
 
@@ -26,6 +27,7 @@ Examples:
   aups bench revocation --rate 1000 --json
   aups bench load --duration 4 --rounds 5   beside its yardsticks
   aups bench load --batch 100 --contenders with,without --json
+  aups bench keys                           what one core answers
   aups bench load --rate 2000 --arrivals poisson --durability disk
   aups bench revocation --broker mqtt://127.0.0.1:1884
                                             a Mosquitto that takes anybody";
@@ -34,6 +36,7 @@ Examples:
 enum What {
     Revocation(revocation::Revocation),
     Load(Box<load::Load>),
+    Keys(keys::Keys),
 }
 
 impl Bench {
@@ -52,6 +55,7 @@ impl What {
         match self {
             Self::Revocation(revocation) => revocation.run().await,
             Self::Load(load) => load.run().await,
+            Self::Keys(keys) => keys.run().await,
         }
     }
 }

@@ -1,0 +1,158 @@
+//! The blocks of the document: Markdown as a function of what was measured.
+
+use super::{Results, capacity};
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+/// How a number is shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// A whole number with commas.
+    Count,
+    /// With so many places after the point.
+    Places(usize),
+    /// Bytes as MB (10⁶).
+    Megabytes,
+    /// Microseconds; milliseconds from a thousand on.
+    Micros,
+}
+
+/// A column: its head, where its figure is, and how it is shown.
+type Column = (&'static str, &'static str, Form);
+
+const CONTENDERS: &[Column] = &[
+    ("accepted/s", "/acceptedPerSecond", Form::Count),
+    ("delivered/s", "/deliveredPerSecond", Form::Count),
+    ("CPU per item", "/cpuMicrosPerItem", Form::Micros),
+    ("p50", "/latencyMicros/p50", Form::Micros),
+    ("p99", "/latencyMicros/p99", Form::Micros),
+    ("p99.9", "/latencyMicros/p999", Form::Micros),
+    ("RSS, most", "/rssPeakBytes", Form::Megabytes),
+];
+const RATIOS: &[Column] = &[
+    ("accepted/s", "/acceptedPerSecond", Form::Places(2)),
+    ("target", "/acceptedPerSecondTarget", Form::Places(2)),
+    ("delivered/s", "/deliveredPerSecond", Form::Places(2)),
+    ("CPU per item", "/cpuMicrosPerItem", Form::Places(2)),
+    ("p50", "/latencyP50", Form::Places(2)),
+];
+const STEPS: &[Column] = &[
+    ("CPU per item", "/load/cpuMicrosPerItem", Form::Micros),
+    ("p50", "/load/latencyMicros/p50", Form::Micros),
+    ("p99", "/load/latencyMicros/p99", Form::Micros),
+    ("RSS before the load", "/rssIdleBytes", Form::Megabytes),
+    ("RSS after", "/load/rssBytes", Form::Megabytes),
+];
+const PAPER_RUNS: &[Column] = &[
+    ("packets", "/sent", Form::Count),
+    ("lost", "/lost", Form::Count),
+    ("POST → 202, p50", "/answeredMicros/p50", Form::Micros),
+    ("POST → subscriber, p50", "/deliveredMicros/p50", Form::Micros),
+    ("p99", "/deliveredMicros/p99", Form::Micros),
+    ("reception → publish, p50", "/publishedMicros/p50", Form::Micros),
+    ("CPU, median %", "/cpuPercentBox/median", Form::Places(1)),
+    ("RSS", "/rssBytes", Form::Megabytes),
+];
+const BUDGET: &[Column] =
+    &[("instructions", "/instructions", Form::Count), ("allocations", "/allocations", Form::Places(2))];
+
+/// The block of a name. A measurement that is missing is said to be.
+pub(super) fn block(name: &str, results: &Results) -> Result<String> {
+    let (kind, of) = name.split_once(' ').unwrap_or((name, ""));
+    if kind == "capacity" {
+        return Ok(capacity::block(results));
+    }
+    let Some(measured) = results.get(of) else { return Ok(format!("*Not measured yet: {of}.*")) };
+    Ok(match kind {
+        "machine" => text(measured, "/machine").to_owned(),
+        "load" => {
+            let contenders = table("", measured, "/contenders", "/name", CONTENDERS);
+            let ratios = rows(measured, "/ratios").map(|ratio| {
+                let name = format!("{} / {}", text(ratio, "/of"), text(ratio, "/to"));
+                row(name, ratio, RATIOS)
+            });
+            format!("{contenders}\n{}", markdown("ratio", RATIOS, ratios))
+        }
+        "scale" => table(text(measured, "/axis"), measured, "/steps", "/count", STEPS),
+        "paper" => table("", measured, "/runs", "/name", PAPER_RUNS),
+        "targets" => targets(measured),
+        "budget" => table("stage", measured, "/stages", "/name", BUDGET),
+        "json" => format!("```json\n{}\n```", serde_json::to_string_pretty(measured)?),
+        _ => bail!("there is no block {kind}"),
+    })
+}
+
+fn targets(measured: &Value) -> String {
+    let rows = rows(measured, "/targets").map(|target| {
+        let verdict =
+            if target.pointer("/reached").and_then(Value::as_bool) == Some(true) { "reached" } else { "missed" };
+        let micros = |pointer| figure(target, pointer, Form::Micros);
+        vec![text(target, "/name").to_owned(), micros("/microsMax"), micros("/micros"), verdict.to_owned()]
+    });
+    lines(&["", "at most", "measured", ""], rows)
+}
+
+fn table(head: &str, measured: &Value, list: &str, name: &str, columns: &[Column]) -> String {
+    markdown(head, columns, rows(measured, list).map(|entry| row(shown(entry.pointer(name)), entry, columns)))
+}
+
+fn row(name: String, entry: &Value, columns: &[Column]) -> Vec<String> {
+    let figures = columns.iter().map(|(_, pointer, form)| figure(entry, pointer, *form));
+    std::iter::once(name).chain(figures).collect()
+}
+
+fn markdown(head: &str, columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let heads: Vec<_> = std::iter::once(head).chain(columns.iter().map(|(head, ..)| *head)).collect();
+    lines(&heads, rows)
+}
+
+fn lines(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let heads: Vec<_> = heads.iter().map(|head| (*head).to_owned()).collect();
+    let rule = format!("| --- |{}\n", " ---: |".repeat(heads.len().saturating_sub(1)));
+    line(&heads) + &rule + &rows.map(|row| line(&row)).collect::<String>()
+}
+
+pub(super) fn rows<'a>(measured: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
+    measured.pointer(list).and_then(Value::as_array).into_iter().flatten()
+}
+
+pub(super) fn text<'a>(measured: &'a Value, pointer: &str) -> &'a str {
+    measured.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn shown(name: Option<&Value>) -> String {
+    match name {
+        Some(Value::String(name)) => name.clone(),
+        Some(Value::Number(number)) => number.as_f64().map_or_else(String::new, |number| Form::Count.of(number)),
+        _ => String::new(),
+    }
+}
+
+fn figure(entry: &Value, pointer: &str, form: Form) -> String {
+    entry.pointer(pointer).and_then(Value::as_f64).map_or_else(String::new, |number| form.of(number))
+}
+
+impl Form {
+    pub(super) fn of(self, number: f64) -> String {
+        match self {
+            Self::Count => grouped(number),
+            Self::Places(places) => format!("{number:.places$}"),
+            Self::Megabytes => format!("{:.1} MB", number / 1e6),
+            Self::Micros if number >= 1_000.0 => format!("{:.2} ms", number / 1e3),
+            Self::Micros => format!("{number:.1} µs"),
+        }
+    }
+}
+
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
