@@ -2,9 +2,9 @@
 
 use crate::{
     command::{self, cargo},
-    deny, layers, links, performance,
+    deny, layers, links,
     packages::{self, Needed},
-    threats, vectors,
+    performance, threats, vectors,
 };
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};

@@ -107,7 +107,9 @@ enum MediaType<'a> {
 
 fn media_type_refused(given: &str, taken: &str) -> Refusal {
     let given: String = given.chars().take(100).collect();
-    let detail = format!("`{given}` is not taken here; send {taken} in UTF-8 and say so in Content-Type");
+    // What `curl -d` says if nobody tells it otherwise.
+    let hint = if given == "application/x-www-form-urlencoded" { "; with curl: --json" } else { "" };
+    let detail = format!("`{given}` is not taken here; send {taken} in UTF-8 and say so in Content-Type{hint}");
     Problem::new(415, "media-type", "media type not taken", detail).into()
 }
 

@@ -1,6 +1,10 @@
 //! `aups send`: be a source.
 
-use super::{admin::ServerArgs, failure::Failure, terminal};
+use super::{
+    admin::ServerArgs,
+    failure::Failure,
+    terminal::{self, counted},
+};
 use crate::source::{Obstacle, Pace, Proof, Rate, Source, Untaken};
 use aups_core::limits::LINE_BYTES_MAX;
 use clap::Args;
@@ -85,7 +89,7 @@ impl Send {
         let progress = progress(bytes);
         let (sent, stopped) = send_all(&source, lines, Pace::new(self.rate), &progress).await;
         progress.finish_and_clear();
-        terminal::line(&format!("sent {sent} readings"))?;
+        terminal::line(&format!("sent {}", counted(sent, "reading", "readings")))?;
         stopped
     }
 }

@@ -67,7 +67,7 @@ fn every_scheme_from_the_command_to_the_reader() {
         for run in 0..2 {
             let line = format!("{{\"name\":\"t\",\"value\":{}}}\n[]\n", 10 * (value + 1) + run);
             fs::write(aups.file("lines"), line).unwrap();
-            assert_eq!(aups.ok(&["send", "--node", &node, "lines"]), "sent 1 readings\n");
+            assert_eq!(aups.ok(&["send", "--node", &node, "lines"]), "sent 1 reading\n");
         }
         assert_eq!(mode(aups.file(&format!("{node}.session"))), 0o600);
         for run in 0..2 {

@@ -104,7 +104,7 @@ fn readers_sources_and_administrators_are_served_over_tls() {
     let registered = aups.post("/registration", body, &[("Content-Type", "application/json")]);
     fs::write(&node, registered.body).unwrap();
     fs::write(aups.file("one.ndjson"), "1\n").unwrap();
-    assert!(aups.ok(&["send", "--node", "node.json", "one.ndjson"]).contains("sent 1 readings"));
+    assert!(aups.ok(&["send", "--node", "node.json", "one.ndjson"]).contains("sent 1 reading"));
 }
 
 #[test]
