@@ -40,6 +40,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // The chain without AUPS lives here: nothing that ships may depend on it, and it cannot seal.
     ("aups-bench", &["aups-core", "aups-net", "aups-nos", "aups-broker"]),
+    // Runs each stage alone; nothing that ships may depend on it.
+    (
+        "aups-stages",
+        &["aups-core", "aups-envelope", "aups-policy", "aups-store", "aups-ktm", "aups-nos", "aups-broker"],
+    ),
     // Feeds what reads foreign bytes; nothing that ships may depend on it.
     ("aups-fuzz", &["aups-core", "aups-envelope", "aups-policy", "aups-store", "aups-ktm", "aups-nos"]),
     ("xtask", &[]),

@@ -2,6 +2,7 @@
 
 mod api;
 mod bench;
+mod budget;
 mod command;
 mod crash;
 mod deny;
@@ -39,6 +40,8 @@ commands:
                     (--kills N, --mode kill|power, --seed N, --debug)
   bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
                     (--rounds N, --seconds S; figures go to bench/results/)
+  budget [STAGE…]   the instructions and allocations of each stage of a message's way, counted under callgrind, against
+                    bench/budgets.toml (--write, --json)
   performance [NAME…]
                     measures what docs/performance.md shows, keeps it in bench/figures/ and writes the document
                     (--list, --write only writes it, --check fails if that changes it)
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         ["crash", options @ ..] if !options.contains(&"--help") => crash::run(options),
         ["flood", options @ ..] if !options.contains(&"--help") => bench::flood(options),
         ["performance", options @ ..] if !options.contains(&"--help") => performance::run(options),
+        ["budget", options @ ..] if !options.contains(&"--help") => budget::run(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
             println!("{USAGE}");
