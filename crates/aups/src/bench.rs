@@ -5,6 +5,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod load;
+pub(crate) mod paper;
 pub(crate) mod revocation;
 
 pub(crate) mod contender;
@@ -16,5 +17,6 @@ pub(crate) mod workload;
 mod connection;
 mod draws;
 mod machine;
+mod plot;
 mod subscriber;
 mod timer;

@@ -153,6 +153,11 @@ impl Contender {
         self.access.as_ref()
     }
 
+    /// Its processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().filter_map(Child::id).collect()
+    }
+
     /// What its processes took so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         self.processes.iter().try_fold(Usage::default(), |sum, process| {
@@ -293,7 +298,8 @@ async fn start(command: &mut Command) -> anyhow::Result<(Child, String)> {
 }
 
 fn spawn(command: &mut Command) -> anyhow::Result<Child> {
-    let child = command.stdin(Stdio::null()).kill_on_drop(true).spawn();
+    // Ctrl-C is for the bench alone: it ends what it started.
+    let child = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn();
     child.with_context(|| format!("{} did not start", program(command)))
 }
 

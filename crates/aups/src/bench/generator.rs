@@ -89,7 +89,6 @@ pub(crate) struct Target {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     /// The number of its first reading; the others follow it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "`aups bench paper` finds items by it"))]
     pub(crate) first: u64,
     /// Its readings.
     pub(crate) readings: u64,

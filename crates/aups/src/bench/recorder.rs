@@ -41,6 +41,13 @@ impl Recorder {
         (!self.0.is_empty()).then(|| Duration::from_nanos(self.0.value_at_quantile(fraction)))
     }
 
+    /// Each duration that was noted, to three digits and in milliseconds, with how often; rising.
+    pub(crate) fn counted_millis(&self) -> Vec<(f64, u64)> {
+        let millis = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64() * 1e3;
+        let recorded = self.0.iter_recorded();
+        recorded.map(|value| (millis(value.value_iterated_to()), value.count_since_last_iteration())).collect()
+    }
+
     /// For machines, in microseconds: `count`, `mean`, `p50`, `p90`, `p99`, `p999`, `max`; null where nothing was noted.
     pub(crate) fn json(&self) -> Value {
         let micros = |fraction| self.quantile(fraction).map(|duration| duration.as_secs_f64() * 1e6);

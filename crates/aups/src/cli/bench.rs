@@ -2,9 +2,15 @@
 
 mod keys;
 mod load;
+mod paper;
 mod revocation;
 
-use super::{failure::Failure, stop::Stop, terminal::Stream};
+use super::{
+    failure::Failure,
+    stop::Stop,
+    terminal::{self, Stream},
+};
+use aups_core::parse_duration;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
@@ -30,34 +36,41 @@ Examples:
   aups bench keys                           what one core answers
   aups bench load --rate 2000 --arrivals poisson --durability disk
   aups bench revocation --broker mqtt://127.0.0.1:1884
-                                            a Mosquitto that takes anybody";
+                                            a Mosquitto that takes anybody
+  aups bench paper                          the paper's experiment, 2 minutes";
 
 #[derive(Debug, Subcommand)]
 enum What {
     Revocation(revocation::Revocation),
     Load(Box<load::Load>),
     Keys(keys::Keys),
+    Paper(paper::Paper),
 }
 
 impl Bench {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
-        // Dropped where it stands, the instance takes its directory with it.
-        tokio::select! {
-            done = self.what.run() => done,
-            () = stop.asked() => Err(Failure::failed("stopped before the end")),
+        match self.what {
+            What::Revocation(revocation) => unless(&mut stop, Box::pin(revocation.run())).await,
+            What::Load(load) => unless(&mut stop, Box::pin(load.run())).await,
+            What::Keys(keys) => unless(&mut stop, Box::pin(keys.run())).await,
+            What::Paper(paper) => unless(&mut stop, Box::pin(paper.run())).await,
         }
     }
 }
 
-impl What {
-    async fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Revocation(revocation) => revocation.run().await,
-            Self::Load(load) => load.run().await,
-            Self::Keys(keys) => keys.run().await,
-        }
+/// Works, unless that is to be stopped: dropped where it stands, a server takes its directory with it.
+async fn unless(stop: &mut Stop, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::select! {
+        done = work => done,
+        () = stop.asked() => Err(Failure::failed("stopped before the end")),
     }
+}
+
+/// Prints a report; fails with what must not be.
+fn tell(report: &str, faults: &[String]) -> Result<(), Failure> {
+    terminal::line(report)?;
+    if faults.is_empty() { Ok(()) } else { Err(Failure::failed(faults.join("\n"))) }
 }
 
 /// A bar where a person looks, over so many steps.
@@ -73,6 +86,15 @@ fn progress(steps: u64, what: &str) -> ProgressBar {
 
 /// How often a bar is drawn where nothing happens.
 const TICK: Duration = Duration::from_millis(250);
+
+/// A time of at least a second.
+fn time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(time) if time >= Duration::from_secs(1) => Ok(time),
+        Ok(_) => Err("not a second or more".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
 
 fn from_to<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));

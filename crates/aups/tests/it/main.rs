@@ -20,6 +20,7 @@ mod mappings;
 mod metrics;
 mod nothing_lost;
 mod other_broker;
+mod paper;
 mod policies;
 mod program;
 mod quarantine;

@@ -1,9 +1,9 @@
 //! `aups bench revocation`.
 
-use super::{EXAMPLES, from_to, progress};
+use super::{EXAMPLES, from_to, progress, tell};
 use crate::{
     bench::revocation::{self, Plan},
-    cli::{failure::Failure, terminal},
+    cli::failure::Failure,
     source::Rate,
 };
 use clap::Args;
@@ -55,10 +55,6 @@ impl Revocation {
         let report = revocation::run(plan, &bar).await;
         bar.finish_and_clear();
         let report = report?;
-        terminal::line(&if json { report.json().to_string() } else { report.text() })?;
-        match report.faults() {
-            faults if faults.is_empty() => Ok(()),
-            faults => Err(Failure::failed(faults.join("\n"))),
-        }
+        tell(&if json { report.json().to_string() } else { report.text() }, &report.faults())
     }
 }
