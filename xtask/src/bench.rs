@@ -35,6 +35,13 @@ pub(crate) fn flood(arguments: &[&str]) -> Result<()> {
     command::run(harness.args(arguments))
 }
 
+/// Builds for release and lets it work for long; further arguments go to it.
+pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
+    let mut soak =
+        cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups", "--bin", "aups", "--", "bench", "soak"]);
+    command::become_this(soak.args(arguments))
+}
+
 /// Fetches what the paper's stack is made of; false, and loud, where there is no Node.js.
 fn peers_are_there() -> Result<bool> {
     if command::find("node").is_none() || command::find("npm").is_none() {

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use std::{
     env,
     ffi::OsString,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -37,6 +38,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{}` ended with {status}", line(command));
     }
     Ok(())
+}
+
+/// Lets a command take the place of this process, so that Ctrl-C is for it alone. Comes back only if it does not start.
+pub(crate) fn become_this(command: &mut Command) -> Result<()> {
+    println!("$ {}", line(command));
+    Err(command.exec()).with_context(|| format!("`{}` did not start", line(command)))
 }
 
 /// Runs a command to its end and takes its standard output.

@@ -47,6 +47,8 @@ commands:
                     (--list, --write only writes it, --check fails if that changes it)
   flood [OPTION…]   attacks a server at ten times the load of honest sources, who must not notice
                     (--rate N, --times N, --seconds S)
+  soak [OPTION…]    an hour under load with keys of 5 seconds: nothing lost, nobody refused or let in who should not be, no
+                    growth (what `aups bench soak` takes: --duration 1h, --rate N, --life 5s, --json)
   help              this text
 
 exit codes: 0 done, 1 failed, 2 usage";
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         ["flood", options @ ..] if !options.contains(&"--help") => bench::flood(options),
         ["performance", options @ ..] if !options.contains(&"--help") => performance::run(options),
         ["budget", options @ ..] if !options.contains(&"--help") => budget::run(options),
+        ["soak", options @ ..] if !options.contains(&"--help") => bench::soak(options),
         ["bench", options @ ..] if !options.contains(&"--help") => bench::run(options),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] => {
             println!("{USAGE}");

@@ -7,6 +7,7 @@ pub(crate) mod keys;
 pub(crate) mod load;
 pub(crate) mod paper;
 pub(crate) mod revocation;
+pub(crate) mod soak;
 
 pub(crate) mod contender;
 pub(crate) mod generator;

@@ -22,6 +22,8 @@ pub(crate) use node::Proof;
 pub(crate) use pace::{Pace, Rate};
 use sealed::Sealed;
 
+/// One JSON text.
+const JSON: &str = "application/json";
 /// The NOS's name for a stream of JSON lines.
 const NDJSON: &str = "application/x-ndjson";
 /// How long to wait where the server does not say.
@@ -91,10 +93,19 @@ impl Source {
         if let Some(sealed) = &self.sealed {
             return self.send_sealed(sealed, lines).await;
         }
+        self.send_as(NDJSON, lines).await
+    }
+
+    /// Sends one JSON text in a request of its own; the same otherwise. For a source that does not seal.
+    pub(crate) async fn send_one(&self, text: &str) -> Result<usize, Untaken> {
+        self.send_as(JSON, &[text]).await
+    }
+
+    async fn send_as(&self, media_type: &'static str, lines: &[impl AsRef<str>]) -> Result<usize, Untaken> {
         let (mut taken, mut first) = (0, 0);
         let mut progress = Instant::now();
         while let Some(rest) = lines.get(first..).filter(|rest| !rest.is_empty()) {
-            let answer = match self.post(join(rest)).await {
+            let answer = match self.post(media_type, join(rest)).await {
                 Ok(answer) => answer,
                 Err(failure) => return Err(Untaken { taken, why: Obstacle::All(failure) }),
             };
@@ -127,8 +138,8 @@ impl Source {
         Ok(taken)
     }
 
-    async fn post(&self, body: Bytes) -> Result<Answer, Failure> {
-        let mut request = self.http.post(at(&self.server, "/data")).header(header::CONTENT_TYPE, NDJSON).body(body);
+    async fn post(&self, media_type: &'static str, body: Bytes) -> Result<Answer, Failure> {
+        let mut request = self.http.post(at(&self.server, "/data")).header(header::CONTENT_TYPE, media_type).body(body);
         if let Some(credential) = &self.credential {
             request = request.bearer_auth(credential);
         }

@@ -4,6 +4,7 @@ mod keys;
 mod load;
 mod paper;
 mod revocation;
+mod soak;
 
 use super::{
     failure::Failure,
@@ -37,7 +38,8 @@ Examples:
   aups bench load --rate 2000 --arrivals poisson --durability disk
   aups bench revocation --broker mqtt://127.0.0.1:1884
                                             a Mosquitto that takes anybody
-  aups bench paper                          the paper's experiment, 2 minutes";
+  aups bench paper                          the paper's experiment, 2 minutes
+  aups bench soak                           an hour, keys of 5 seconds";
 
 #[derive(Debug, Subcommand)]
 enum What {
@@ -45,6 +47,7 @@ enum What {
     Load(Box<load::Load>),
     Keys(keys::Keys),
     Paper(paper::Paper),
+    Soak(soak::Soak),
 }
 
 impl Bench {
@@ -55,6 +58,7 @@ impl Bench {
             What::Load(load) => unless(&mut stop, Box::pin(load.run())).await,
             What::Keys(keys) => unless(&mut stop, Box::pin(keys.run())).await,
             What::Paper(paper) => unless(&mut stop, Box::pin(paper.run())).await,
+            What::Soak(soak) => Box::pin(soak.run(&mut stop)).await,
         }
     }
 }

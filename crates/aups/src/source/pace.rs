@@ -13,6 +13,14 @@ pub(crate) enum Rate {
 }
 
 impl Rate {
+    /// How many; nothing if there is no limit.
+    pub(crate) const fn per_second(self) -> Option<f64> {
+        match self {
+            Self::PerSecond(rate) => Some(rate),
+            Self::Max => None,
+        }
+    }
+
     /// The rate of each of so many sources that keep it together.
     pub(crate) fn shared_by(self, sources: usize) -> Self {
         match self {

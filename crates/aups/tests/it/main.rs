@@ -30,6 +30,7 @@ mod retroactive;
 mod revocation;
 mod scores;
 mod secrets;
+mod soak;
 mod sources;
 mod southbound;
 mod tls;
