@@ -5,6 +5,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod load;
+pub(crate) mod memory;
 pub(crate) mod paper;
 pub(crate) mod revocation;
 pub(crate) mod soak;

@@ -2,6 +2,7 @@
 
 mod keys;
 mod load;
+mod memory;
 mod paper;
 mod revocation;
 mod soak;
@@ -39,6 +40,7 @@ Examples:
   aups bench revocation --broker mqtt://127.0.0.1:1884
                                             a Mosquitto that takes anybody
   aups bench paper                          the paper's experiment, 2 minutes
+  aups bench memory                         100,000 topics, 10,000 readers
   aups bench soak                           an hour, keys of 5 seconds";
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +49,7 @@ enum What {
     Load(Box<load::Load>),
     Keys(keys::Keys),
     Paper(paper::Paper),
+    Memory(memory::Memory),
     Soak(soak::Soak),
 }
 
@@ -58,6 +61,7 @@ impl Bench {
             What::Load(load) => unless(&mut stop, Box::pin(load.run())).await,
             What::Keys(keys) => unless(&mut stop, Box::pin(keys.run())).await,
             What::Paper(paper) => unless(&mut stop, Box::pin(paper.run())).await,
+            What::Memory(memory) => unless(&mut stop, Box::pin(memory.run())).await,
             What::Soak(soak) => Box::pin(soak.run(&mut stop)).await,
         }
     }

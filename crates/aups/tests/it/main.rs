@@ -17,6 +17,7 @@ mod full_disk;
 mod key_requests;
 mod keys;
 mod mappings;
+mod memory;
 mod metrics;
 mod nothing_lost;
 mod other_broker;
