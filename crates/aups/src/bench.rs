@@ -8,6 +8,7 @@ pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod paper;
 pub(crate) mod revocation;
+pub(crate) mod scale;
 pub(crate) mod soak;
 
 pub(crate) mod contender;
@@ -18,6 +19,7 @@ pub(crate) mod workload;
 
 mod connection;
 mod draws;
+mod lane;
 mod machine;
 mod plot;
 mod subscriber;

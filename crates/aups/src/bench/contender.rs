@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use aups_client::{Identity, enrol};
 use aups_envelope::{identity::IdentityFile, kem::Kem};
 use clap::ValueEnum;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{Method, Url};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -35,6 +36,8 @@ pub(crate) use programs::Programs;
 
 /// Longest wait until a program listens.
 const START_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Sources and readers that are registered at the same time.
+const SET_UP_AT_ONCE: usize = 16;
 /// How often it is tried whether it does, where it does not say so.
 const START_TRIED_EVERY: Duration = Duration::from_millis(20);
 
@@ -256,21 +259,17 @@ async fn register_sources(access: &Access, node_ids: &[String]) -> Result<Vec<St
     // Registrations count as items of the unregistered, of whom one address may send few.
     let config = json!({ "quotas": { "unregistered": null } });
     let _: Value = access.admin().send_json(Method::PUT, "/v1/config", &config).await?;
-    let mut credentials = Vec::with_capacity(node_ids.len());
-    for node_id in node_ids {
-        credentials.push(access.register_source(node_id).await?);
-    }
-    Ok(credentials)
+    let registered = node_ids.iter().map(|node_id| access.register_source(node_id));
+    stream::iter(registered).buffered(SET_UP_AT_ONCE).try_collect().await
 }
 
 async fn enrol_readers(access: &Access, readers: &[Value]) -> Result<Vec<Identity>, Failure> {
-    let mut identities = Vec::with_capacity(readers.len());
-    for reader in readers {
+    let enrolled = readers.iter().map(async |reader| {
         let token = access.register_reader("users", reader).await?;
         let enrolled = enrol(access.url().as_str(), &token, Kem::X25519, None).await;
-        identities.push(enrolled.context("a reader does not enrol")?);
-    }
-    Ok(identities)
+        Ok::<_, Failure>(enrolled.context("a reader does not enrol")?)
+    });
+    stream::iter(enrolled).buffered(SET_UP_AT_ONCE).try_collect().await
 }
 
 /// How a reader logs in at the broker, which the SDK keeps to itself but for its file.

@@ -4,29 +4,20 @@ mod report;
 
 use super::{
     contender::{Contender, Kind, Programs, Setup},
-    generator::{self, Observer, Sample, Summary},
-    recorder::Recorder,
+    generator,
+    lane::{Lane, Load},
     subscriber::Subscriber,
-    usage::Usage,
     workload::{Shape, Workload},
 };
 use crate::{cli::failure::Failure, settings::Durability};
 use indicatif::ProgressBar;
 use reqwest::Url;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::time::sleep;
+use std::{sync::Arc, time::Duration};
 
 pub(crate) use report::Report;
 
 /// How long a contender is loaded before it is measured: keys are made, code is paged in, interpreters compile.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// A contender rests when it took no processor time for so long: what it was given is done.
-const REST: Duration = Duration::from_millis(100);
-/// Longest wait until it rests.
-const REST_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// What is to be measured.
 #[derive(Debug)]
@@ -68,59 +59,6 @@ struct Round {
     delivery: Option<Load>,
 }
 
-/// What one load came to.
-#[derive(Debug)]
-struct Load {
-    summary: Summary,
-    answers: Answers,
-    /// Processor time for it, until the contender rested again.
-    cpu: Duration,
-    /// When it rested.
-    usage: Usage,
-    delivered: Option<Delivered>,
-}
-
-/// What the answers said.
-#[derive(Debug)]
-struct Answers {
-    requests: u64,
-    /// Those that were not 2xx.
-    refused: u64,
-    /// Readings in all requests that were answered.
-    readings: u64,
-    /// Readings that were taken.
-    accepted: u64,
-    latency: Recorder,
-    service: Recorder,
-}
-
-impl Answers {
-    fn new() -> anyhow::Result<Self> {
-        let (latency, service) = (Recorder::new()?, Recorder::new()?);
-        Ok(Self { requests: 0, refused: 0, readings: 0, accepted: 0, latency, service })
-    }
-}
-
-impl Observer for Answers {
-    fn answered(&mut self, sample: &Sample) {
-        self.requests += 1;
-        self.refused += u64::from(!(200..300).contains(&sample.status));
-        self.readings += sample.readings;
-        self.accepted += sample.accepted;
-        self.latency.note(sample.latency());
-        self.service.note(sample.service());
-    }
-}
-
-/// What subscribers got.
-#[derive(Debug, Clone, Copy)]
-struct Delivered {
-    /// Of all of them.
-    messages: u64,
-    /// From the first request to the last message.
-    elapsed: Duration,
-}
-
 /// Measures. `progress` is told of every load.
 pub(crate) async fn run(plan: Plan, programs: &Programs, progress: &ProgressBar) -> Result<Report, Failure> {
     let workload = Workload::new(plan.shape.clone()).map_err(|error| Failure::input_refused(error.to_string()))?;
@@ -137,13 +75,13 @@ pub(crate) async fn run(plan: Plan, programs: &Programs, progress: &ProgressBar)
         progress.set_message(format!("{} starts", kind.name()));
         let contender = Contender::start(*kind, &setup, programs).await?;
         let mut lane = Lane { contender, workload: Arc::clone(&workload), requests: plan.requests.clone() };
-        lane.warm_up().await?;
+        lane.warm_up(WARM_UP).await?;
         lanes.push((lane, Measured { kind: *kind, rounds: Vec::new() }));
     }
     for round in 1..=plan.rounds {
         for (lane, measured) in &mut lanes {
             progress.set_message(format!("round {round} of {}, {}", plan.rounds, lane.contender.kind().name()));
-            measured.rounds.push(lane.round(plan.subscribers, progress).await?);
+            measured.rounds.push(one_round(lane, plan.subscribers, progress).await?);
         }
     }
     let mut all = Vec::new();
@@ -154,73 +92,20 @@ pub(crate) async fn run(plan: Plan, programs: &Programs, progress: &ProgressBar)
     Ok(Report::new(plan, all))
 }
 
-/// A contender and what is still to be sent to it.
-struct Lane {
-    contender: Contender,
-    workload: Arc<Workload>,
-    requests: generator::Plan,
-}
-
-impl Lane {
-    async fn warm_up(&mut self) -> Result<(), Failure> {
-        let measured = self.requests.duration;
-        self.requests.duration = measured.min(WARM_UP);
-        self.load(&[]).await?;
-        self.requests.duration = measured;
-        Ok(())
+async fn one_round(lane: &mut Lane, subscribers: usize, progress: &ProgressBar) -> Result<Round, Failure> {
+    let ingest = lane.load(&[]).await?;
+    progress.inc(1);
+    let mut round = Round { ingest, delivery: None };
+    if subscribers == 0 {
+        return Ok(round);
     }
-
-    async fn round(&mut self, subscribers: usize, progress: &ProgressBar) -> Result<Round, Failure> {
-        let ingest = self.load(&[]).await?;
-        progress.inc(1);
-        let mut round = Round { ingest, delivery: None };
-        if subscribers == 0 {
-            return Ok(round);
+    if let Some(subscription) = lane.contender.subscription().cloned() {
+        let mut all = Vec::with_capacity(subscribers);
+        for _ in 0..subscribers {
+            all.push(Subscriber::start(&subscription).await?);
         }
-        if let Some(subscription) = self.contender.subscription().cloned() {
-            let mut all = Vec::with_capacity(subscribers);
-            for _ in 0..subscribers {
-                all.push(Subscriber::start(&subscription).await?);
-            }
-            round.delivery = Some(self.load(&all).await?);
-        }
-        progress.inc(1);
-        Ok(round)
+        round.delivery = Some(lane.load(&all).await?);
     }
-
-    /// Loads it once, and waits until it has done all of it.
-    async fn load(&mut self, subscribers: &[Subscriber]) -> Result<Load, Failure> {
-        let (before, began) = (self.contender.usage()?, Instant::now());
-        let (requests, target) = (self.requests.clone(), self.contender.target().clone());
-        let (summary, answers) = generator::run(requests, target, Arc::clone(&self.workload), Answers::new()?).await?;
-        self.requests.first = summary.next;
-        let delivered =
-            if subscribers.is_empty() { None } else { Some(delivered(subscribers, began, answers.accepted).await) };
-        let usage = self.rested().await?;
-        Ok(Load { summary, answers, cpu: usage.cpu.saturating_sub(before.cpu), usage, delivered })
-    }
-
-    /// What it took when it takes no more processor time.
-    async fn rested(&self) -> anyhow::Result<Usage> {
-        let (mut usage, began) = (self.contender.usage()?, Instant::now());
-        loop {
-            sleep(REST).await;
-            let now = self.contender.usage()?;
-            if now.cpu == usage.cpu || began.elapsed() > REST_WAIT_MAX {
-                return Ok(now);
-            }
-            usage = now;
-        }
-    }
-}
-
-/// Waits until each of them has so many messages, or nothing more comes.
-async fn delivered(subscribers: &[Subscriber], began: Instant, each: u64) -> Delivered {
-    let mut delivered = Delivered { messages: 0, elapsed: Duration::ZERO };
-    for subscriber in subscribers {
-        let received = subscriber.until(each).await;
-        delivered.messages += received.messages;
-        delivered.elapsed = delivered.elapsed.max(received.last.saturating_duration_since(began));
-    }
-    delivered
+    progress.inc(1);
+    Ok(round)
 }

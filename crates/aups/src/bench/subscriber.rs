@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// Nothing more comes when nothing came for so long.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_secs(2);
 /// How often it is looked whether something came.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Bytes that are read at once.

@@ -14,7 +14,7 @@ pub(crate) const EVERYTHING: &str = "everything";
 pub(crate) struct Shape {
     /// Registered sources, `s0` and so on.
     pub(crate) sources: usize,
-    /// Topics, `data/s0/q0` and so on, among which the readings of a source change. At least as many as sources.
+    /// Topics, `data/s0/q0` and so on, through which the readings of a source go in turn. At least as many as sources.
     pub(crate) topics: usize,
     /// Policies: one that lets [`EVERYTHING`] read all, the others let an audience read what one source sends. At least one
     /// more than sources; those beyond are of sources that never send.
@@ -33,7 +33,6 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct Workload {
     shape: Shape,
-    topics: Draws,
     values: Draws,
     sources: Draws,
 }
@@ -47,7 +46,7 @@ impl Workload {
         ensure!(sources >= scopes, "{scopes} scopes need as many sources, not {sources}");
         ensure!(policies > sources, "{sources} sources need {} policies, not {policies}", sources + 1);
         let draws = |stream| Draws::new(shape.seed, stream);
-        Ok(Self { topics: draws(0), values: draws(1), sources: draws(2), shape })
+        Ok(Self { values: draws(0), sources: draws(1), shape })
     }
 
     /// How it looks.
@@ -71,7 +70,7 @@ impl Workload {
         let begins = text.len();
         let Shape { sources, topics, payload_bytes, .. } = self.shape;
         let of_source = (topics - source).div_ceil(sources);
-        let topic = below(self.topics, number, of_source);
+        let topic = number % of_source as u64;
         let tenths = self.values.below(number, 650);
         // Writing to a Vec does not fail.
         let _ = write!(

@@ -3,8 +3,11 @@
 mod keys;
 mod load;
 mod memory;
+mod output;
 mod paper;
 mod revocation;
+mod scale;
+mod sending;
 mod soak;
 
 use super::{
@@ -33,10 +36,12 @@ const EXAMPLES: &str = "\
 Examples:
   aups bench revocation                     200 revocations at 500 items/s
   aups bench revocation --rate 1000 --json
-  aups bench load --duration 4 --rounds 5   beside its yardsticks
+  aups bench load --duration 4s --rounds 5  beside its yardsticks
   aups bench load --batch 100 --contenders with,without --json
-  aups bench keys                           what one core answers
   aups bench load --rate 2000 --arrivals poisson --durability disk
+  aups bench scale topics                   cost with 6 to 100,000 topics
+  aups bench scale readers --at 2,1000 --csv readers.csv
+  aups bench keys                           what one core answers
   aups bench revocation --broker mqtt://127.0.0.1:1884
                                             a Mosquitto that takes anybody
   aups bench paper                          the paper's experiment, 2 minutes
@@ -47,6 +52,7 @@ Examples:
 enum What {
     Revocation(revocation::Revocation),
     Load(Box<load::Load>),
+    Scale(scale::Scale),
     Keys(keys::Keys),
     Paper(paper::Paper),
     Memory(memory::Memory),
@@ -59,6 +65,7 @@ impl Bench {
         match self.what {
             What::Revocation(revocation) => unless(&mut stop, Box::pin(revocation.run())).await,
             What::Load(load) => unless(&mut stop, Box::pin(load.run())).await,
+            What::Scale(scale) => unless(&mut stop, Box::pin(scale.run())).await,
             What::Keys(keys) => unless(&mut stop, Box::pin(keys.run())).await,
             What::Paper(paper) => unless(&mut stop, Box::pin(paper.run())).await,
             What::Memory(memory) => unless(&mut stop, Box::pin(memory.run())).await,

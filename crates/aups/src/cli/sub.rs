@@ -165,8 +165,7 @@ fn list(filters: &[Filter]) -> String {
     filters.iter().map(|filter| format!("`{filter}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads a number of seconds.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
         .filter(|seconds| *seconds > 0.0)

@@ -7,6 +7,7 @@ mod administrators;
 mod apart;
 mod apps;
 mod backup;
+mod bench;
 mod chain;
 mod cli;
 mod config;

@@ -95,6 +95,23 @@ async fn a_stall_shows_in_the_latency_of_all_that_were_due_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_closed_loop_sends_when_the_request_before_was_answered() {
+    in_place(async {
+        let address = server(async |number| (number < 20).then(|| TAKEN.to_vec())).await;
+        let (samples, seen) = sync_channel(100);
+        let observe = move |sample: &Sample| samples.send(*sample).unwrap();
+        let plan = Plan { first: 5, ..plan(Pace::Closed, Duration::from_millis(200)) };
+        let (summary, _) = run(plan, target(address), workload(), observe).await.unwrap();
+        let samples: Vec<_> = seen.try_iter().collect();
+        assert!(summary.broken > 0 && samples.len() == 20, "{summary:?}");
+        assert!(samples.iter().all(|sample| sample.due == sample.written));
+        assert!(samples.is_sorted_by(|one, next| one.answered <= next.written && one.first < next.first));
+        assert_eq!(samples[0].first, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_an_open_loop_cannot_send_is_told() {
     in_place(async {
         let address = server(async |_| {

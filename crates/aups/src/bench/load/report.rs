@@ -4,15 +4,15 @@ use super::{Load, Measured, Plan, Round};
 use crate::{
     bench::{
         contender::Kind,
-        generator::{Pace, Plan as Requests},
+        lane::{csv, float, grouped, parameters},
         machine,
         recorder::Recorder,
     },
-    cli::terminal::table,
+    cli::{failure::Failure, terminal::table},
     latency::in_words,
 };
 use serde_json::{Value, json};
-use std::{num::NonZeroUsize, time::Duration};
+use std::path::Path;
 
 /// The outcome of a measurement.
 #[derive(Debug)]
@@ -36,41 +36,7 @@ const DELIVERED: Figure = |round| round.delivery.as_ref()?.delivered_per_second(
 /// Processor time of the contender for an accepted reading while nobody subscribes, in microseconds.
 const CPU: Figure = |round| round.ingest.cpu_micros_per_item();
 /// Median latency of a request while nobody subscribes, in microseconds.
-const P50: Figure = |round| Some(round.ingest.answers.latency.quantile(0.5)?.as_secs_f64() * 1e6);
-
-impl Load {
-    fn accepted_per_second(&self) -> Option<f64> {
-        per_second(self.answers.accepted, self.summary.elapsed)
-    }
-
-    fn delivered_per_second(&self) -> Option<f64> {
-        self.delivered.and_then(|delivered| per_second(delivered.messages, delivered.elapsed))
-    }
-
-    fn cpu_micros_per_item(&self) -> Option<f64> {
-        (self.answers.accepted > 0).then(|| self.cpu.as_secs_f64() * 1e6 / float(self.answers.accepted))
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "requests": self.answers.requests,
-            "refused": self.answers.refused,
-            "broken": self.summary.broken,
-            "unsent": self.summary.unsent,
-            "items": self.answers.readings,
-            "accepted": self.answers.accepted,
-            "delivered": self.delivered.map(|delivered| delivered.messages),
-            "seconds": self.summary.elapsed.as_secs_f64(),
-            "acceptedPerSecond": self.accepted_per_second(),
-            "deliveredPerSecond": self.delivered_per_second(),
-            "cpuMicrosPerItem": self.cpu_micros_per_item(),
-            "rssBytes": self.usage.rss_bytes,
-            "rssPeakBytes": self.usage.rss_peak_bytes,
-            "latencyMicros": self.answers.latency.json(),
-            "serviceMicros": self.answers.service.json(),
-        })
-    }
-}
+const P50: Figure = |round| Some(round.ingest.latency().quantile(0.5)?.as_secs_f64() * 1e6);
 
 impl Measured {
     fn median(&self, figure: Figure) -> Option<f64> {
@@ -79,7 +45,7 @@ impl Measured {
 
     /// Of all rounds, while nobody subscribes.
     fn latency(&self) -> Option<Recorder> {
-        let mut all = self.rounds.iter().map(|round| &round.ingest.answers.latency);
+        let mut all = self.rounds.iter().map(|round| round.ingest.latency());
         let first = all.next()?.clone();
         all.try_fold(first, |mut sum, latency| {
             sum.add(latency).ok()?;
@@ -157,39 +123,29 @@ impl Report {
 
     /// For machines; `bench/README.md` says what the members mean.
     pub(crate) fn json(&self) -> Value {
+        let Plan { rounds, requests, shape, subscribers, durability, broker, .. } = &self.plan;
         json!({
             "machine": machine::line(),
-            "parameters": self.parameters(),
+            "rounds": rounds,
+            "subscribers": subscribers,
+            "durability": durability,
+            "broker": broker.as_ref().map_or("embedded", |_| "external"),
+            "parameters": parameters(requests, shape),
             "contenders": self.measured.iter().map(Measured::json).collect::<Vec<_>>(),
             "ratios": self.ratios().iter().map(Ratio::json).collect::<Vec<_>>(),
         })
     }
 
-    fn parameters(&self) -> Value {
-        let Plan { rounds, requests, shape, subscribers, durability, broker, .. } = &self.plan;
-        let Requests { connections, pace, batch, duration, .. } = requests;
-        let (rate, arrivals) = match pace {
-            Pace::Closed => (None, None),
-            Pace::Open { rate, arrivals } => (Some(rate * float(readings(*batch))), Some(arrivals)),
-        };
-        json!({
-            "rounds": rounds,
-            "seconds": duration.as_secs_f64(),
-            "connections": connections,
-            "itemsPerSecond": rate,
-            "arrivals": arrivals,
-            "batch": batch,
-            "sources": shape.sources,
-            "topics": shape.topics,
-            "scopes": shape.scopes,
-            "policies": shape.policies,
-            "payloadBytes": shape.payload_bytes,
-            "keyLifeSeconds": shape.key_life.as_secs(),
-            "seed": shape.seed,
-            "subscribers": subscribers,
-            "durability": durability,
-            "broker": broker.as_ref().map_or("embedded", |_| "external"),
-        })
+    /// Writes the figures of all loads as a table.
+    pub(crate) fn write_csv(&self, file: &Path) -> Result<(), Failure> {
+        let rows = self.measured.iter().flat_map(|Measured { kind, rounds }| {
+            rounds.iter().enumerate().flat_map(move |(number, Round { ingest, delivery })| {
+                let labels = move |phase: &str| [kind.name().to_owned(), (number + 1).to_string(), phase.to_owned()];
+                let delivery = delivery.as_ref().map(|load| (labels("delivery"), load));
+                std::iter::once((labels("ingest"), ingest)).chain(delivery)
+            })
+        });
+        csv(file, ["contender", "round", "phase"], rows)
     }
 
     /// For people: tables of 80 columns.
@@ -246,52 +202,13 @@ impl Report {
             let loads = || rounds.iter().flat_map(|round| [Some(&round.ingest), round.delivery.as_ref()]).flatten();
             let mut line =
                 |count: u64, what: &str| lines.extend((count > 0).then(|| format!("{}: {count} {what}", kind.name())));
-            line(loads().map(|load| load.answers.refused).sum(), "requests were refused");
-            line(loads().map(|load| load.summary.broken).sum(), "connections broke");
-            line(
-                loads().map(|load| load.summary.unsent).sum(),
-                "requests were never sent: the rate is more than it takes",
-            );
-            line(
-                loads().filter_map(|load| load.lost(self.plan.subscribers)).sum(),
-                "messages did not reach a subscriber (QoS 0)",
-            );
+            line(loads().map(Load::refused).sum(), "requests were refused");
+            line(loads().map(Load::broken).sum(), "connections broke");
+            line(loads().map(Load::unsent).sum(), "requests were never sent: the rate is more than it takes");
+            line(loads().map(Load::undelivered).sum(), "messages did not reach a subscriber (QoS 0)");
         }
         lines.join("\n")
     }
-}
-
-impl Load {
-    /// Messages that subscribers should have got.
-    fn lost(&self, subscribers: usize) -> Option<u64> {
-        Some((self.answers.accepted * subscribers as u64).saturating_sub(self.delivered?.messages))
-    }
-}
-
-fn readings(batch: Option<NonZeroUsize>) -> u64 {
-    batch.map_or(1, NonZeroUsize::get) as u64
-}
-
-fn per_second(count: u64, elapsed: Duration) -> Option<f64> {
-    (!elapsed.is_zero()).then(|| float(count) / elapsed.as_secs_f64())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of a bench are far below 2^52")]
-const fn float(count: u64) -> f64 {
-    count as f64
-}
-
-/// A whole number with commas: `70,759`.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// The middle value; of an even number the mean of the two in the middle.

@@ -1,19 +1,13 @@
 //! `aups bench load`.
 
-use super::{EXAMPLES, from_to, progress};
+use super::{EXAMPLES, from_to, output::Output, progress, sending::Sending, time};
 use crate::{
     bench::{
         contender::{Kind, Programs},
-        generator::{self, Arrivals, Pace},
         load::{self, Plan},
         workload::Shape,
     },
-    cli::{
-        failure::Failure,
-        sub::seconds,
-        terminal::{self, note},
-    },
-    settings::Durability,
+    cli::{failure::Failure, terminal::note},
     source::Rate,
 };
 use clap::Args;
@@ -32,8 +26,8 @@ one before was answered. At a rate requests come when they are due, whatever bec
 Load and subscribers take processor time of the same machine."
 )]
 pub(super) struct Load {
-    /// Seconds of each load
-    #[arg(long, value_name = "S", default_value = "4", value_parser = seconds)]
+    /// How long each load takes, as in 4s
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = time)]
     duration: Duration,
     /// How often each contender is loaded; figures are medians over the rounds
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -41,12 +35,6 @@ pub(super) struct Load {
     /// Readings per second in an open loop, or max: a closed loop
     #[arg(long, value_name = "R", default_value = "max")]
     rate: Rate,
-    /// How the requests of an open loop are spread
-    #[arg(long, value_enum, default_value_t)]
-    arrivals: Arrivals,
-    /// Connections that send
-    #[arg(long, value_name = "N", default_value = "32")]
-    connections: NonZeroUsize,
     /// Readings in a request, one a line (NDJSON) [default: one, as JSON]
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
@@ -62,18 +50,9 @@ pub(super) struct Load {
     /// Policies, one more than sources at least [default: that many]
     #[arg(long, value_name = "N", value_parser = from_to::<2, 1_000_000>)]
     policies: Option<usize>,
-    /// Least length of a reading in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 0, value_parser = from_to::<0, 60_000>)]
-    payload: usize,
-    /// How long a key is used, in seconds
-    #[arg(long, value_name = "S", default_value = "300", value_parser = seconds)]
-    life: Duration,
     /// Who gets all messages, in a load of its own; 0 leaves that out
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = from_to::<0, 1_000>)]
     subscribers: usize,
-    /// What a 202 of AUPS means
-    #[arg(long, value_enum, default_value_t = Durability::Memory)]
-    durability: Durability,
     /// Publish to this broker, which must let anybody do anything; no embedded one starts
     #[arg(long, value_name = "URL")]
     broker: Option<Url>,
@@ -87,60 +66,52 @@ pub(super) struct Load {
     /// The folder of paper-stack.js [default: bench/peers]
     #[arg(long, value_name = "DIR")]
     peers: Option<PathBuf>,
-    /// Repeats the readings and the arrivals of another run
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    sending: Sending,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Load {
-    pub(super) async fn run(self) -> Result<(), Failure> {
-        let json = self.json;
-        let programs = Programs::look(self.harness.clone(), self.peers.clone())?;
-        let plan = self.plan(&programs)?;
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        let programs = Programs::look(self.harness.take(), self.peers.take())?;
+        let (plan, output) = self.plan(&programs)?;
         let bar = progress(plan.loads(), "loads");
         let report = load::run(plan, &programs, &bar).await;
         bar.finish_and_clear();
         let report = report?;
-        terminal::line(&if json { report.json().to_string() } else { report.text() })
+        output.tell(&report.json(), || report.text(), |file| report.write_csv(file))
     }
 
-    fn plan(self, programs: &Programs) -> Result<Plan, Failure> {
-        let requests = generator::Plan {
-            connections: self.connections,
-            pace: Pace::of_readings(self.rate, self.batch, self.arrivals),
-            batch: self.batch,
-            duration: self.duration,
-            first: 0,
-        };
+    fn plan(self, programs: &Programs) -> Result<(Plan, Output), Failure> {
         let shape = Shape {
             sources: self.sources,
             topics: self.topics.unwrap_or(self.sources),
             policies: self.policies.unwrap_or(self.sources + 1),
             scopes: self.scopes,
-            key_life: self.life,
-            payload_bytes: self.payload,
-            seed: self.seed,
+            key_life: self.sending.life,
+            payload_bytes: self.sending.payload,
+            seed: self.sending.seed,
         };
-        Ok(Plan {
-            contenders: present(self.contenders, programs)?,
+        let plan = Plan {
+            contenders: present(self.contenders, programs, self.batch)?,
             rounds: self.rounds,
-            requests,
+            requests: self.sending.requests(self.duration, self.rate, self.batch),
             shape,
             subscribers: self.subscribers,
-            durability: self.durability,
+            durability: self.sending.durability,
             broker: self.broker,
-        })
+        };
+        Ok((plan, self.output))
     }
 }
 
 /// Those that can run; says why of the others.
-fn present(wanted: Vec<Kind>, programs: &Programs) -> Result<Vec<Kind>, Failure> {
+fn present(wanted: Vec<Kind>, programs: &Programs, batch: Option<NonZeroUsize>) -> Result<Vec<Kind>, Failure> {
     let mut present = Vec::new();
     for kind in wanted {
-        match programs.missing(kind) {
+        let no_lines = (kind == Kind::PaperStack && batch.is_some()).then_some("it takes no lines of JSON (--batch)");
+        match no_lines.or_else(|| programs.missing(kind)) {
             Some(why) => note(&format!("without `{}`: {why}", kind.name())),
             None if present.contains(&kind) => {}
             None => present.push(kind),

@@ -8,8 +8,3 @@ fn the_median_is_the_middle_one_or_the_mean_of_the_two_in_the_middle() {
     assert!((of(&[7.0]) - 7.0).abs() < f64::EPSILON);
     assert_eq!(median(Vec::new()), None);
 }
-
-#[test]
-fn large_numbers_are_grouped() {
-    assert_eq!([0.4, 999.0, 1_000.0, 1_234_567.0].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-}
