@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the whole chain beside its yardsticks, in one run. What is measured lives in `bench/harness`.
+//! `cargo xtask bench`: a server under load beside its yardsticks, in one run. What is measured, and how, is `aups bench load`.
 
 use crate::{
     command::{self, cargo, program},
@@ -7,30 +7,24 @@ use crate::{
 use anyhow::Result;
 use std::str;
 
-/// The load, a broker for the paper's stack, and the subscriber.
-const NEEDED: &[Needed] = &[
-    Needed { program: "wrk", package: "wrk" },
-    Needed { program: "mosquitto", package: "mosquitto" },
-    Needed { program: "mosquitto_sub", package: "mosquitto-clients" },
-];
+/// A broker for the paper's stack.
+const NEEDED: &[Needed] = &[Needed { program: "mosquitto", package: "mosquitto" }];
 
-/// Builds for release and runs the harness; further arguments go to it.
+/// Builds for release and loads all contenders; further arguments go to `aups bench load`.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     packages::install(NEEDED, "the benches")?;
-    command::run(&mut cargo(&["build", "--release", "--locked", "-p", "aups", "-p", "aups-bench"]))?;
+    build()?;
+    fetch_peers()?;
     let commit = command::output(&mut program("git", &["describe", "--always", "--dirty"]))?;
     let out = format!("bench/results/{}.json", str::from_utf8(&commit)?.trim());
-    let mut harness = cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups-bench", "--", "run"]);
-    harness.args(["--bench", "bench", "--out", &out]).args(arguments);
-    if !peers_are_there()? {
-        harness.arg("--without-peers");
-    }
-    command::run(&mut harness)
+    let mut bench =
+        cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups", "--bin", "aups", "--", "bench", "load"]);
+    command::run(bench.args(["--peers", "bench/peers", "--out", &out]).args(arguments))
 }
 
 /// Builds for release and attacks it; further arguments go to the harness.
 pub(crate) fn flood(arguments: &[&str]) -> Result<()> {
-    command::run(&mut cargo(&["build", "--release", "--locked", "-p", "aups", "-p", "aups-bench"]))?;
+    build()?;
     let mut harness = cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups-bench", "--", "flood"]);
     command::run(harness.args(arguments))
 }
@@ -42,16 +36,17 @@ pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
     command::become_this(soak.args(arguments))
 }
 
-/// Fetches what the paper's stack is made of; false, and loud, where there is no Node.js.
-fn peers_are_there() -> Result<bool> {
-    if command::find("node").is_none() || command::find("npm").is_none() {
-        println!("\n!! NOT RUN: the paper's stack, for node or npm is missing (apt-get install nodejs npm)\n");
-        return Ok(false);
-    }
+/// Builds `aups` and, beside it, the contenders that only benches know.
+fn build() -> Result<()> {
+    command::run(&mut cargo(&["build", "--release", "--locked", "-p", "aups", "-p", "aups-bench"]))
+}
+
+/// Fetches what the paper's stack is made of, where there is Node.js; where there is none, the bench says so.
+fn fetch_peers() -> Result<()> {
     let peers = command::root().join("bench").join("peers");
-    if !peers.join("node_modules").is_dir() {
-        let mut npm = program("npm", &["install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]);
-        command::run(npm.current_dir(peers))?;
+    if peers.join("node_modules").is_dir() || command::find("node").is_none() || command::find("npm").is_none() {
+        return Ok(());
     }
-    Ok(true)
+    let mut npm = program("npm", &["install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]);
+    command::run(npm.current_dir(peers))
 }

@@ -38,8 +38,8 @@ commands:
                     (--count N, --nos N, --seed N)
   crash [OPTION…]   kills a server under load, again and again: what was answered 202 must be delivered, under one id
                     (--kills N, --mode kill|power, --seed N, --debug)
-  bench [OPTION…]   the whole chain with AUPS, without it, and beside its yardsticks, in one run; prints ratios
-                    (--rounds N, --seconds S; figures go to bench/results/)
+  bench [OPTION…]   a server under load beside the same without AUPS and other yardsticks, in one run; prints ratios
+                    (--rounds N, --duration S and all of `aups bench load`; figures go to bench/results/)
   budget [STAGE…]   the instructions and allocations of each stage of a message's way, counted under callgrind, against
                     bench/budgets.toml (--write, --json)
   performance [NAME…]

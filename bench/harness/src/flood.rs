@@ -2,7 +2,7 @@
 //!
 //! Both are open loops: what is due is sent, whatever became of the request before, and latency counts from when it was due.
 
-use crate::contender::Flooded;
+use crate::flooded::Flooded;
 use anyhow::{bail, ensure};
 use clap::Args;
 use reqwest::{Client, StatusCode};
@@ -88,7 +88,6 @@ impl Came {
 
 impl Flood {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        println!("{}", crate::machine::line());
         let program = match &self.program {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("aups"),

@@ -1,21 +1,14 @@
-//! The bench harness: the chain with AUPS beside the same chain without it, a bare HTTP server, and the paper's stack.
-//!
-//! `flood` attacks a server while honest sources send. `run` starts all of them on loopback, loads one after the other in several rounds, and prints ratios. `bare` and
-//! `plain` are the two contenders that live here: the chain without AUPS exists nowhere else.
+//! The bench harness: what is only ever measured against. `bare` and `plain` are contenders of `aups bench load`, a bare HTTP server and the chain
+//! without AUPS, which exists nowhere else; `flood` attacks a server while honest sources send.
 
 mod bare;
-mod contender;
 mod flood;
-mod load;
-mod machine;
+mod flooded;
 mod plain;
-mod report;
-mod run;
-mod subscriber;
 
 use clap::{Parser, Subcommand};
 
-/// Times the chain with AUPS beside the same chain without it, a bare HTTP server, and the paper's stack
+/// What AUPS is measured against
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -24,8 +17,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start every contender, load them in turn, print the ratios
-    Run(run::Run),
     /// Attack a server while honest sources send, and see whether they notice
     Flood(flood::Flood),
     /// Answer 202 to every POST, until killed
@@ -37,7 +28,6 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Run(run) => run.run().await,
         Command::Flood(flood) => flood.run().await,
         Command::Bare => bare::serve().await,
         Command::Plain(plain) => plain.serve().await,
