@@ -8,6 +8,10 @@ mod plain;
 
 use clap::{Parser, Subcommand};
 
+/// The same as that of AUPS.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What AUPS is measured against
 #[derive(Debug, Parser)]
 struct Cli {

@@ -56,6 +56,56 @@ const PAPER_RUNS: &[Column] = &[
 const BUDGET: &[Column] =
     &[("instructions", "/instructions", Form::Count), ("allocations", "/allocations", Form::Places(2))];
 
+const KEYS: &[Column] = &[
+    ("requests answered", "/answered", Form::Count),
+    ("refused", "/refused", Form::Count),
+    ("processor time for one answer", "/answerMicros", Form::Micros),
+    ("answers a second and core, from that", "/perSecondPerCore", Form::Count),
+    ("latency, p50", "/latencyMicros/p50", Form::Micros),
+    ("latency, p99", "/latencyMicros/p99", Form::Micros),
+];
+const REVOCATION: &[Column] = &[
+    ("revocations", "/revocations", Form::Count),
+    ("answered, p50 (ms)", "/answeredMillis/p50", Form::Places(1)),
+    ("answered, p99 (ms)", "/answeredMillis/p99", Form::Places(1)),
+    ("shut out, p50 (ms)", "/shutOutMillis/p50", Form::Places(1)),
+    ("shut out, p99 (ms)", "/shutOutMillis/p99", Form::Places(1)),
+    ("messages tried with the keys of ex-readers", "/triedAfter", Form::Count),
+    ("opened", "/openedAfter", Form::Count),
+    ("scopes whose keys were replaced for nothing", "/bumpsForNothing", Form::Count),
+];
+const MEMORY: &[Column] = &[
+    ("after the start", "/started/rssBytes", Form::Megabytes),
+    ("with 6 topics", "/fewTopics/rssBytes", Form::Megabytes),
+    ("with 100,000 topics", "/manyTopics/rssBytes", Form::Megabytes),
+    ("bytes for each topic", "/bytesPerTopic", Form::Count),
+    ("with 10,000 registered readers", "/withReaders/rssBytes", Form::Megabytes),
+    ("bytes for each reader", "/bytesPerReader", Form::Count),
+    (
+        "throughput when data is limited to 64 MiB (RLIMIT_DATA), to that without a limit",
+        "/limitedToUnlimited",
+        Form::Places(2),
+    ),
+];
+const SOAK: &[Column] = &[
+    ("seconds", "/seconds", Form::Count),
+    ("items a second asked for", "/ratePerSecond", Form::Count),
+    ("life of a key, seconds", "/lifeSeconds", Form::Count),
+    ("items accepted", "/accepted", Form::Count),
+    ("keys used", "/keys", Form::Count),
+    ("RSS, mean", "/rss/meanBytes", Form::Megabytes),
+    ("RSS, growth in the second half", "/rss/grownBytes", Form::Megabytes),
+    ("RSS, growth that would be too much", "/rss/grownBytesMax", Form::Megabytes),
+];
+const SOAK_READERS: &[Column] = &[
+    ("opened", "/opened", Form::Count),
+    ("lost", "/lost", Form::Count),
+    ("twice", "/doubled", Form::Count),
+    ("denied", "/denied", Form::Count),
+    ("opened without a right", "/openedUnentitled", Form::Count),
+    ("came back", "/returns", Form::Count),
+];
+
 /// The block of a name. A measurement that is missing is said to be.
 pub(super) fn block(name: &str, results: &Results) -> Result<String> {
     let (kind, of) = name.split_once(' ').unwrap_or((name, ""));
@@ -77,7 +127,14 @@ pub(super) fn block(name: &str, results: &Results) -> Result<String> {
         "paper" => table("", measured, "/runs", "/name", PAPER_RUNS),
         "targets" => targets(measured),
         "budget" => table("stage", measured, "/stages", "/name", BUDGET),
-        "json" => format!("```json\n{}\n```", serde_json::to_string_pretty(measured)?),
+        "keys" => list(measured, KEYS),
+        "revocation" => list(measured, REVOCATION),
+        "memory" => list(measured, MEMORY),
+        "soak" => {
+            let readers =
+                rows(measured, "/readers").map(|reader| row(shown(reader.pointer("/name")), reader, SOAK_READERS));
+            format!("{}\n{}", list(measured, SOAK), markdown("reader", SOAK_READERS, readers))
+        }
         _ => bail!("there is no block {kind}"),
     })
 }
@@ -94,6 +151,12 @@ fn targets(measured: &Value) -> String {
 
 fn table(head: &str, measured: &Value, list: &str, name: &str, columns: &[Column]) -> String {
     markdown(head, columns, rows(measured, list).map(|entry| row(shown(entry.pointer(name)), entry, columns)))
+}
+
+/// One figure a line.
+fn list(measured: &Value, figures: &[Column]) -> String {
+    let rows = figures.iter().map(|(name, pointer, form)| vec![(*name).to_owned(), figure(measured, pointer, *form)]);
+    lines(&["", ""], rows)
 }
 
 fn row(name: String, entry: &Value, columns: &[Column]) -> Vec<String> {

@@ -2,10 +2,25 @@ use super::*;
 use crate::fixture::entry;
 use uuid::Uuid;
 
-fn kept(recent: &Recent, json: &'static str) -> ItemId {
-    let mut entry = Entry { json: Bytes::from_static(json.as_bytes()), ..entry("1") };
+fn kept_at(recent: &Recent, json: &'static str, taken: Instant) -> ItemId {
+    let mut entry = Entry { json: Bytes::from_static(json.as_bytes()), taken, ..entry("1") };
     recent.keep([&mut entry]);
     entry.item.id
+}
+
+fn kept(recent: &Recent, json: &'static str) -> ItemId {
+    let second = recent.0.lock().unwrap().items.len();
+    kept_at(recent, json, Instant::now() + Duration::from_secs(second.try_into().unwrap()))
+}
+
+#[test]
+fn of_a_flood_some_are_kept_for_some_seconds() {
+    let (recent, start) = (Recent::default(), Instant::now());
+    let ids: Vec<_> = (0..2 * ITEMS_PER_SECOND_MAX).map(|_| kept_at(&recent, "1", start)).collect();
+    let there = ids.iter().filter(|id| recent.explain(**id).is_some()).count();
+    assert_eq!(there, usize::try_from(ITEMS_PER_SECOND_MAX).unwrap());
+    let later = kept_at(&recent, "2", start + Duration::from_secs(1));
+    assert!(recent.explain(later).is_some() && recent.explain(ids[0]).is_some());
 }
 
 #[test]
