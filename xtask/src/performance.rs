@@ -42,7 +42,7 @@ const fn bench(name: &'static str, arguments: &'static [&'static str]) -> Campai
 /// In the order in which they are best run: the short ones first.
 const CAMPAIGNS: &[Campaign] = &[
     bench("load-single", &["load", "--json"]),
-    bench("load-ndjson", &["load", "--json", "--batch", "100", "--connections", "8", "--contenders", "with,without"]),
+    bench("load-ndjson", &["load", "--json", "--batch", "100", "--connections", "8", "--contenders", "with"]),
     bench("load-disk", &["load", "--json", "--durability", "disk", "--contenders", "with,without"]),
     bench("load-open", &["load", "--json", "--rate", "2000", "--arrivals", "poisson", "--contenders", "with,without"]),
     bench("scale-topics", &["scale", "topics", "--json"]),
