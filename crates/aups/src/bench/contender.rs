@@ -80,6 +80,8 @@ pub(crate) struct Setup {
     pub(crate) durability: Durability,
     /// Another broker than the embedded one, which lets anybody publish and subscribe.
     pub(crate) broker: Option<Url>,
+    /// Asks the system for memory as it needs it, and not ahead of time: else a limit on what it asks for limits little.
+    pub(crate) frugal: bool,
 }
 
 /// A running contender. It ends when this is dropped; better [stopped](Self::stop).
@@ -186,6 +188,9 @@ impl Contender {
         up.args(["--durability", if setup.durability == Durability::Memory { "memory" } else { "disk" }]);
         if let Some(broker) = &setup.broker {
             up.args(["--broker", broker.as_str()]);
+        }
+        if setup.frugal {
+            up.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
         }
         let (process, ready) = start(&mut up).await?;
         let http = address(&ready, "http")?;

@@ -82,6 +82,7 @@ pub(crate) async fn run(plan: Plan, programs: &Programs, progress: &ProgressBar)
         readers,
         durability: Durability::Memory,
         broker: None,
+        frugal: false,
     };
     let mut contender = Contender::start(Kind::With, &setup, programs).await?;
     let key_id = first_key(&contender).await?;

@@ -69,6 +69,7 @@ pub(crate) async fn run(plan: Plan, programs: &Programs, progress: &ProgressBar)
         readers: vec![Workload::reader("subscriber")],
         durability: plan.durability,
         broker: plan.broker.clone(),
+        frugal: false,
     };
     let mut lanes = Vec::new();
     for kind in &plan.contenders {

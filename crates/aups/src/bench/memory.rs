@@ -100,13 +100,14 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    async fn start(&self, workload: &Workload) -> Result<Contender, Failure> {
+    async fn start(&self, workload: &Workload, frugal: bool) -> Result<Contender, Failure> {
         let setup = Setup {
             node_ids: workload.node_ids(),
             policies: workload.policies(),
             readers: Vec::new(),
             durability: self.plan.durability,
             broker: None,
+            frugal,
         };
         Contender::start(Kind::With, &setup, self.programs).await
     }
@@ -114,7 +115,7 @@ impl Bench<'_> {
     /// One source publishes once on each topic.
     async fn with_topics(&self, topics: usize) -> Result<Usage, Failure> {
         self.progress.set_message(format!("{topics} topics"));
-        let contender = self.start(&workload()?).await?;
+        let contender = self.start(&workload()?, false).await?;
         let access = contender.access().context("the server has no administrator")?;
         let credential = contender.target().credentials.first().cloned();
         let source = Source::new(access.url().clone(), credential, &Trust::System)?;
@@ -130,7 +131,7 @@ impl Bench<'_> {
 
     async fn with_readers(&self) -> Result<Usage, Failure> {
         self.progress.set_message(format!("{} readers", self.plan.readers));
-        let contender = self.start(&workload()?).await?;
+        let contender = self.start(&workload()?, false).await?;
         let access = contender.access().context("the server has no administrator")?;
         for reader in 0..self.plan.readers {
             let new = Workload::reader(&format!("reader-{reader}"));
@@ -152,7 +153,7 @@ impl Bench<'_> {
     async fn loaded(&self, limit_bytes: Option<u64>) -> Result<Loaded, Failure> {
         self.progress.set_message(if limit_bytes.is_some() { "limited" } else { "unlimited" });
         let workload = Arc::new(workload()?);
-        let contender = self.start(&workload).await?;
+        let contender = self.start(&workload, true).await?;
         if let Some(bytes) = limit_bytes {
             limit(&contender, bytes)?;
         }

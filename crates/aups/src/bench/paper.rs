@@ -139,6 +139,7 @@ impl Stage<'_> {
             readers: USERS.iter().map(|sub| Workload::reader(sub)).collect(),
             durability: self.plan.durability,
             broker: self.plan.broker.clone(),
+            frugal: false,
         };
         let mut contender = Contender::start(self.kind, &setup, self.programs).await?;
         let trace = Trace::new(self.name(), Arc::clone(self.workload), raw.latencies())?;

@@ -125,6 +125,7 @@ async fn step(plan: &Plan, count: usize, programs: &Programs) -> Result<Step, Fa
         readers: plan.readers(count),
         durability: plan.durability,
         broker: None,
+        frugal: false,
     };
     let began = Instant::now();
     let contender = Contender::start(Kind::With, &setup, programs).await?;

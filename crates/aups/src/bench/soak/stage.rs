@@ -31,6 +31,7 @@ impl Stage {
             readers: readers.iter().map(|(sub, role)| json!({ "sub": sub, "attrs": { "roles": [role] } })).collect(),
             durability: plan.durability,
             broker: None,
+            frugal: false,
         };
         let mut contender = Contender::start(Kind::With, &setup, &Programs::look(None, None)?).await?;
         let identities = contender.take_identities();
