@@ -20,7 +20,7 @@ async fn child_that_writes_to_a_disk_that_fills_up() {
     for n in 0_u64.. {
         match queue.append(vec![Bytes::from(format!("record {n}"))], vec![]).await {
             Ok(_) => println!("queue kept {n}"),
-            Err(QueueError::Io(_)) => println!("queue failed {n}"),
+            Err(QueueError::Io(_) | QueueError::Failing(_)) => println!("queue failed {n}"),
             Err(error) => panic!("{error}"),
         }
         match store.put_if(&format!("key/{n}"), Bytes::from_static(b"value"), Expect::Absent).await {
