@@ -19,6 +19,19 @@ async fn messages_arrive_in_order_with_their_content_type_and_no_property_of_the
 }
 
 #[tokio::test]
+async fn what_was_published_before_the_broker_stops_reaches_those_who_are_connected() {
+    let broker = broker().await;
+    let (mut alice, _) = Client::connect(broker.local_addr(), &As::user("alice")).await.unwrap();
+    alice.subscribe("data/+").await;
+    let all = (0..50).map(|n| Outgoing { at_most_once: true, ..outgoing("data/1", &n.to_string()) });
+    broker.publish(all.collect()).await.await;
+    broker.shutdown().await;
+    for n in 0..50 {
+        assert_eq!(alice.text().await, n.to_string());
+    }
+}
+
+#[tokio::test]
 async fn a_retained_message_waits_for_those_who_come_later() {
     let broker = broker().await;
     broker.publish(vec![Outgoing { retain: true, ..outgoing("data/1", "kept") }]).await.await;

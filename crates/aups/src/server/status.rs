@@ -4,12 +4,7 @@ use super::sink::in_its_words;
 use aups_broker::Broker;
 use aups_core::NosId;
 use aups_nos::{ConfigInForce, Outgoing, config::Will};
-use std::{future::pending, sync::Arc, time::Duration};
-use tokio::time::sleep;
-
-/// How long those who are connected have to be told that this NOS goes, before their connections end: what is on its way to them
-/// then is lost.
-const FAREWELL: Duration = Duration::from_millis(500);
+use std::{future::pending, sync::Arc};
 
 /// Says what the configuration wants to be said.
 #[derive(Debug, Clone)]
@@ -37,12 +32,10 @@ impl Status {
         }
     }
 
-    /// Says `offline`, where that is to be said, and leaves time for it to arrive.
+    /// Says `offline`.
     pub(super) async fn end(&self) {
         let will = self.config.borrow().config.will.clone();
-        let Some(offline) = will.and_then(|will| will.offline(&self.nos)) else { return };
-        publish(&self.broker, [offline]).await;
-        sleep(FAREWELL).await;
+        publish(&self.broker, will.and_then(|will| will.offline(&self.nos))).await;
     }
 }
 
