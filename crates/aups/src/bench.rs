@@ -21,6 +21,7 @@ mod connection;
 mod draws;
 mod lane;
 mod machine;
+mod numbers;
 mod plot;
 mod subscriber;
 mod timer;

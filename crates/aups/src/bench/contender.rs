@@ -205,7 +205,7 @@ impl Contender {
                 None => address(&ready, "mqtt")?,
             },
             filter: "data/#",
-            login: identities.first().map(|identity| login(identity, folder.path())).transpose()?,
+            login: identities.first().map(login).transpose()?,
         };
         Ok(Self {
             kind: Kind::With,
@@ -277,12 +277,18 @@ async fn enrol_readers(access: &Access, readers: &[Value]) -> Result<Vec<Identit
     stream::iter(enrolled).buffered(SET_UP_AT_ONCE).try_collect().await
 }
 
-/// How a reader logs in at the broker, which the SDK keeps to itself but for its file.
-fn login(identity: &Identity, folder: &Path) -> anyhow::Result<Login> {
-    let file = folder.join(format!("{}.json", identity.sub()));
-    identity.save(&file)?;
-    let IdentityFile { mqtt, .. } = IdentityFile::from_json(&fs::read(&file)?)?;
+/// How a reader logs in at the broker.
+fn login(identity: &Identity) -> anyhow::Result<Login> {
+    let IdentityFile { mqtt, .. } = identity_file(identity)?;
     Ok(Login { username: mqtt.username, password: mqtt.password })
+}
+
+/// What an identity holds, which the SDK shows to nobody but its file.
+pub(super) fn identity_file(identity: &Identity) -> anyhow::Result<IdentityFile> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("identity.json");
+    identity.save(&path)?;
+    Ok(IdentityFile::from_json(&fs::read(path)?)?)
 }
 
 /// Starts a program and waits for the line on its standard output that starts with `ready`.

@@ -3,8 +3,9 @@
 
 use super::{
     connection::Connection,
-    contender::{Contender, Kind, Programs, Setup},
+    contender::{Contender, Kind, Programs, Setup, identity_file},
     machine,
+    numbers::float,
     recorder::Recorder,
     timer::Timer,
 };
@@ -14,7 +15,7 @@ use crate::{
     settings::Durability,
 };
 use anyhow::{Context as _, bail};
-use aups_client::{Identity, SystemClock};
+use aups_client::SystemClock;
 use aups_core::{Clock as _, KeyId};
 use aups_envelope::{
     identity::IdentityFile,
@@ -25,7 +26,6 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
-    fs,
     net::SocketAddr,
     num::NonZeroUsize,
     time::{Duration, Instant},
@@ -86,7 +86,7 @@ pub(crate) async fn run(plan: Plan, programs: &Programs, progress: &ProgressBar)
     };
     let mut contender = Contender::start(Kind::With, &setup, programs).await?;
     let key_id = first_key(&contender).await?;
-    let identities = contender.take_identities().iter().map(file).collect::<anyhow::Result<Vec<_>>>()?;
+    let identities = contender.take_identities().iter().map(identity_file).collect::<anyhow::Result<Vec<_>>>()?;
     let address = contender.target().http;
     let asked = |requests: usize| Asked { address, identities: &identities, key_id, plan: &plan, requests, progress };
     asked(WARM_UP.min(plan.requests)).measure().await?;
@@ -116,14 +116,6 @@ async fn first_key(contender: &Contender) -> Result<KeyId, Failure> {
         }
     };
     timeout(FIRST_KEY_MAX, listed).await.context("no key is made")?
-}
-
-/// What an identity holds: its keys are not for the users of the SDK.
-fn file(identity: &Identity) -> anyhow::Result<IdentityFile> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("identity.json");
-    identity.save(&path)?;
-    Ok(IdentityFile::from_json(&fs::read(path)?)?)
 }
 
 /// Requests of readers in turn, each when it is due.
@@ -164,8 +156,7 @@ impl Asked<'_> {
         let mut answers = Answers { answered: 0, refused: 0, latency: Recorder::new()? };
         for number in (first..self.requests).step_by(self.plan.connections.get()) {
             let request = self.request(number)?;
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-            let due = began + Duration::from_secs_f64(number as f64 / self.plan.per_second);
+            let due = began + Duration::from_secs_f64(float(number as u64) / self.plan.per_second);
             timer.until(due).await?;
             let answer = connection.exchange(&request).await.context("the server answers no more")?;
             answers.latency.note(due.elapsed());
@@ -194,9 +185,7 @@ impl Asked<'_> {
 impl Report {
     /// Processor time of the server for a request, in microseconds.
     fn cpu_micros(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let requests = (self.answered + self.refused).max(1) as f64;
-        self.cpu.as_secs_f64() * 1e6 / requests
+        self.cpu.as_secs_f64() * 1e6 / float((self.answered + self.refused).max(1))
     }
 
     /// For machines: `answerMicros` is processor time of the server for one answer, `perSecondPerCore` what follows from it.

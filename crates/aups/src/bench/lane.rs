@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::time::sleep;
 
-pub(super) use figures::{csv, float, grouped, parameters};
+pub(super) use figures::{csv, parameters};
 
 /// A contender rests when it took no processor time for so long: what it was given is done.
 const REST: Duration = Duration::from_millis(100);

@@ -7,6 +7,7 @@ mod report;
 use super::{
     contender::{Contender, Kind, Programs, Setup},
     generator::{self, Pace},
+    numbers::float,
     usage::Usage,
     workload::{Shape, Workload},
 };
@@ -167,8 +168,7 @@ impl Bench<'_> {
         let usage = contender.usage()?;
         contender.stop().await?;
         self.progress.inc(1);
-        #[expect(clippy::cast_precision_loss, reason = "2^53 readings take longer than a life")]
-        let accepted_per_second = accepted as f64 / summary.elapsed.as_secs_f64();
+        let accepted_per_second = float(accepted) / summary.elapsed.as_secs_f64();
         Ok(Loaded { accepted_per_second, usage })
     }
 }

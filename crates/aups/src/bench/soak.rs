@@ -13,6 +13,7 @@ mod report;
 mod sources;
 mod stage;
 
+use super::numbers::float;
 use crate::{cli::failure::Failure, settings::Durability, source::Rate};
 use board::Board;
 use memory::Memory;
@@ -53,8 +54,7 @@ pub(crate) struct Progress {
 impl std::fmt::Display for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { elapsed, rss_bytes, accepted } = self;
-        #[expect(clippy::cast_precision_loss, reason = "memory is below 2^53 bytes")]
-        let memory = mebibytes(*rss_bytes as f64);
+        let memory = mebibytes(float(*rss_bytes));
         write!(f, "{}: {accepted} readings accepted, memory {memory}", in_minutes(*elapsed))
     }
 }

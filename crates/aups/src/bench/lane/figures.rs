@@ -4,13 +4,14 @@ use super::Load;
 use crate::{
     bench::{
         generator::{self, Pace},
+        numbers::{float, per_second},
         recorder::Recorder,
         workload::Shape,
     },
     cli::failure::Failure,
 };
 use serde_json::{Value, json};
-use std::{num::NonZeroUsize, path::Path, time::Duration};
+use std::{num::NonZeroUsize, path::Path};
 
 impl Load {
     /// Readings that were taken, a second.
@@ -146,29 +147,3 @@ pub(in crate::bench) fn csv<'a, const LABELS: usize>(
     };
     written().map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))
 }
-
-fn per_second(count: u64, elapsed: Duration) -> Option<f64> {
-    (!elapsed.is_zero()).then(|| float(count) / elapsed.as_secs_f64())
-}
-
-/// A count as a number to reckon with.
-#[expect(clippy::cast_precision_loss, reason = "counts of a bench are far below 2^52")]
-pub(in crate::bench) const fn float(count: u64) -> f64 {
-    count as f64
-}
-
-/// A whole number with commas: `70,759`.
-pub(in crate::bench) fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,8 +4,9 @@ use super::{Load, Measured, Plan, Round};
 use crate::{
     bench::{
         contender::Kind,
-        lane::{csv, float, grouped, parameters},
+        lane::{csv, parameters},
         machine,
+        numbers::{grouped, median, megabytes},
         recorder::Recorder,
     },
     cli::{failure::Failure, terminal::table},
@@ -162,7 +163,7 @@ impl Report {
                 let rate =
                     |figure| measured.median(figure).map_or_else(String::new, |rate| format!("{:>11}", grouped(rate)));
                 let cpu = measured.median(CPU).map_or_else(String::new, |micros| format!("{micros:>5.1} µs"));
-                let memory = |bytes: u64| format!("{:>5.1} MB", float(bytes) / 1e6);
+                let memory = |bytes: u64| format!("{:>8}", megabytes(bytes));
                 let (now, peak) =
                     measured.memory().map_or_else(Default::default, |(now, peak)| (memory(now), memory(peak)));
                 vec![measured.kind.name().to_owned(), rate(ACCEPTED), rate(DELIVERED), cpu, now, peak]
@@ -210,17 +211,3 @@ impl Report {
         lines.join("\n")
     }
 }
-
-/// The middle value; of an even number the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    let upper = *values.get(half)?;
-    match half.checked_sub(1).filter(|_| values.len().is_multiple_of(2)).and_then(|lower| values.get(lower)) {
-        Some(lower) => Some(f64::midpoint(*lower, upper)),
-        None => Some(upper),
-    }
-}
-
-#[cfg(test)]
-mod tests;

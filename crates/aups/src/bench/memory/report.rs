@@ -1,7 +1,10 @@
 //! What came out of it, beside what is aimed at.
 
 use super::{FEW_TOPICS, Loaded, Plan, Resident, Usage};
-use crate::cli::terminal::table;
+use crate::{
+    bench::numbers::{float, median, megabytes},
+    cli::terminal::table,
+};
 use serde_json::{Value, json};
 
 /// What is aimed at: resident after the start, in bytes.
@@ -36,6 +39,7 @@ impl Report {
     fn speed(&self) -> f64 {
         let ratios = self.limited.iter().zip(&self.unlimited);
         median(ratios.map(|(limited, unlimited)| limited.accepted_per_second / unlimited.accepted_per_second).collect())
+            .unwrap_or(f64::NAN)
     }
 
     /// For machines: bytes and readings a second.
@@ -95,7 +99,7 @@ impl Report {
             row(format!("{} readers", self.plan.readers), readers, format!("{reader:.0} bytes each"), none(), None),
         ];
         let load = |what: &str, all: &[Loaded]| {
-            let taken = median(all.iter().map(|loaded| loaded.accepted_per_second).collect());
+            let taken = median(all.iter().map(|loaded| loaded.accepted_per_second).collect()).unwrap_or(f64::NAN);
             let peak = all.iter().map(|loaded| loaded.usage.rss_peak_bytes).max().unwrap_or_default();
             [what.to_owned(), format!("{taken:.0}"), megabytes(peak)]
         };
@@ -109,18 +113,4 @@ impl Report {
             self.speed(),
         )
     }
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", float(bytes) / 1e6)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "memory is below 2^53 bytes")]
-fn float(number: u64) -> f64 {
-    number as f64
 }

@@ -1,6 +1,7 @@
 //! The load that processes put on the processor, in finer steps than the clock ticks of `/proc/<pid>/stat`: what the
 //! scheduler keeps of each thread (Linux, `schedstat`, nanoseconds).
 
+use crate::bench::numbers::float;
 use anyhow::Context as _;
 use std::{collections::HashMap, fs, path::Path, time::Instant};
 
@@ -28,9 +29,7 @@ impl CpuClock {
         let used: u64 = threads.iter().map(ran).sum();
         let elapsed = now.duration_since(self.since);
         (self.threads, self.since) = (threads, now);
-        #[expect(clippy::cast_precision_loss, reason = "2^53 nanoseconds are a hundred days")]
-        let used = used as f64;
-        Ok(100.0 * used / elapsed.as_secs_f64().max(f64::MIN_POSITIVE) / 1e9)
+        Ok(100.0 * float(used) / elapsed.as_secs_f64().max(f64::MIN_POSITIVE) / 1e9)
     }
 }
 

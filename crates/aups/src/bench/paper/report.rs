@@ -2,7 +2,10 @@
 
 use super::{Kind, Plan, RATES, Run, SOURCES, Steps, figures, users::USERS};
 use crate::{
-    bench::plot::{BoxStats, Chart, Column, Drawing, Scale, Series},
+    bench::{
+        numbers::{float, megabytes},
+        plot::{BoxStats, Chart, Column, Drawing, Scale, Series},
+    },
     cli::terminal::table,
     latency::in_words,
     settings::Durability,
@@ -68,7 +71,7 @@ impl Report {
 
     /// The part of the memory that is AUPS's, in percent, at a rate.
     fn memory_share_percent(&self, rate: u32) -> Option<f64> {
-        let bytes = |kind| Some(bytes(self.run(kind, rate)?.usage.rss_bytes));
+        let bytes = |kind| Some(float(self.run(kind, rate)?.usage.rss_bytes));
         let (with, without) = (bytes(Kind::With)?, bytes(Kind::Without)?);
         Some(100.0 * (with - without) / with)
     }
@@ -252,7 +255,7 @@ impl Report {
             let cpu = BoxStats::of_samples(run.cpu.iter().copied());
             let cpu = cpu.map_or_else(String::new, |cpu| format!("{:.2} %", cpu.median));
             let name = format!("{} AUPS, {}/s", run.kind.name(), run.rate);
-            rows.push(vec![name, format!("{:.1} MB", bytes(run.usage.rss_bytes) / 1e6), share, cpu]);
+            rows.push(vec![name, megabytes(run.usage.rss_bytes), share, cpu]);
         }
         table(&["SERVER", "MEMORY (7)", "OF IT AUPS", "CPU, MEDIAN"], &rows)
     }
@@ -339,9 +342,4 @@ fn micros(duration: Duration) -> f64 {
 
 fn in_nanos(duration: Duration) -> String {
     if duration < Duration::from_micros(10) { format!("{:.2} µs", micros(duration)) } else { in_words(duration) }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "memory is below 2^53 bytes")]
-fn bytes(bytes: u64) -> f64 {
-    bytes as f64
 }

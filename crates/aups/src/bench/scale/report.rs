@@ -3,8 +3,9 @@
 use super::{Plan, Step};
 use crate::{
     bench::{
-        lane::{csv, float, grouped, parameters},
+        lane::{csv, parameters},
         machine,
+        numbers::{float, grouped, megabytes},
     },
     cli::{failure::Failure, terminal::table},
     latency::in_words,
@@ -56,14 +57,13 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let rows = self.steps.iter().map(|step| {
             let quantile = |fraction| step.load.latency().quantile(fraction).map_or_else(String::new, in_words);
-            let memory = |bytes: u64| format!("{:.1} MB", float(bytes) / 1e6);
             [
                 grouped(float(step.count as u64)),
                 step.load.cpu_micros_per_item().map_or_else(String::new, |micros| format!("{micros:.1} µs")),
                 quantile(0.5),
                 quantile(0.99),
-                memory(step.idle.rss_bytes),
-                memory(step.load.usage.rss_bytes),
+                megabytes(step.idle.rss_bytes),
+                megabytes(step.load.usage.rss_bytes),
                 in_words(step.set_up),
             ]
         });

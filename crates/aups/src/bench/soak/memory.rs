@@ -1,5 +1,6 @@
 //! Whether a process grows.
 
+use crate::bench::numbers::float;
 use std::time::Duration;
 
 /// A run shorter than this is not judged: caches and pools still fill.
@@ -39,12 +40,11 @@ impl Memory {
     /// Of the second half; nothing where it is too short to tell.
     pub(super) fn growth(&self) -> Option<Growth> {
         let last = self.samples.last().map(|(at, _)| *at).filter(|last| *last >= JUDGED_FROM)?;
-        #[expect(clippy::cast_precision_loss, reason = "memory is below 2^53 bytes")]
         let half: Vec<_> = self
             .samples
             .iter()
             .filter(|(at, _)| *at >= last / 2)
-            .map(|(at, bytes)| (at.as_secs_f64(), *bytes as f64))
+            .map(|(at, bytes)| (at.as_secs_f64(), float(*bytes)))
             .collect();
         let (slope, mean) = line(&half)?;
         let grown = slope * (last / 2).as_secs_f64();
