@@ -12,14 +12,19 @@ const NEEDED: &[Needed] = &[Needed { program: "mosquitto", package: "mosquitto" 
 
 /// Builds for release and loads all contenders; further arguments go to `aups bench load`.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
-    packages::install(NEEDED, "the benches")?;
-    build()?;
-    fetch_peers()?;
+    prepare()?;
     let commit = command::output(&mut program("git", &["describe", "--always", "--dirty"]))?;
     let out = format!("bench/results/{}.json", str::from_utf8(&commit)?.trim());
     let mut bench =
         cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups", "--bin", "aups", "--", "bench", "load"]);
     command::run(bench.args(["--peers", "bench/peers", "--out", &out]).args(arguments))
+}
+
+/// Installs, builds and fetches what the loads of all contenders need.
+pub(crate) fn prepare() -> Result<()> {
+    packages::install(NEEDED, "the benches")?;
+    build()?;
+    fetch_peers()
 }
 
 /// Builds for release and attacks it; further arguments go to the harness.

@@ -6,7 +6,7 @@
 mod capacity;
 mod tables;
 
-use crate::command::{self, cargo};
+use crate::{bench, command};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::{
@@ -35,24 +35,27 @@ enum Program {
     Xtask,
 }
 
-const fn bench(name: &'static str, arguments: &'static [&'static str]) -> Campaign {
+const fn campaign(name: &'static str, arguments: &'static [&'static str]) -> Campaign {
     Campaign { name, arguments, by: Program::Bench }
 }
 
 /// In the order in which they are best run: the short ones first.
 const CAMPAIGNS: &[Campaign] = &[
-    bench("load-single", &["load", "--json"]),
-    bench("load-ndjson", &["load", "--json", "--batch", "100", "--connections", "8", "--contenders", "with"]),
-    bench("load-disk", &["load", "--json", "--durability", "disk", "--contenders", "with,without"]),
-    bench("load-open", &["load", "--json", "--rate", "2000", "--arrivals", "poisson", "--contenders", "with,without"]),
-    bench("scale-topics", &["scale", "topics", "--json"]),
-    bench("scale-policies", &["scale", "policies", "--json"]),
-    bench("scale-readers", &["scale", "readers", "--json"]),
-    bench("keys", &["keys", "--json"]),
-    bench("memory", &["memory", "--json"]),
-    bench("paper", &["paper", "--json", "--out", "bench/figures/paper"]),
-    bench("paper-disk", &["paper", "--json", "--durability", "disk", "--out", "bench/figures/paper-disk"]),
-    bench("revocation", &["revocation", "--json"]),
+    campaign("load-single", &["load", "--json"]),
+    campaign("load-ndjson", &["load", "--json", "--batch", "100", "--connections", "8", "--contenders", "with"]),
+    campaign("load-disk", &["load", "--json", "--durability", "disk", "--contenders", "with,without"]),
+    campaign(
+        "load-open",
+        &["load", "--json", "--rate", "2000", "--arrivals", "poisson", "--contenders", "with,without"],
+    ),
+    campaign("scale-topics", &["scale", "topics", "--json"]),
+    campaign("scale-policies", &["scale", "policies", "--json"]),
+    campaign("scale-readers", &["scale", "readers", "--json"]),
+    campaign("keys", &["keys", "--json"]),
+    campaign("memory", &["memory", "--json"]),
+    campaign("paper", &["paper", "--json", "--out", "bench/figures/paper"]),
+    campaign("paper-disk", &["paper", "--json", "--durability", "disk", "--out", "bench/figures/paper-disk"]),
+    campaign("revocation", &["revocation", "--json"]),
     Campaign { name: "budget", arguments: &["budget", "--json"], by: Program::Xtask },
 ];
 
@@ -76,7 +79,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 }
 
 fn measure(names: &[&str]) -> Result<()> {
-    command::run(&mut cargo(&["build", "--release", "--locked", "--workspace", "--bins"]))?;
+    bench::prepare()?;
     for Campaign { name, arguments, by } in CAMPAIGNS {
         if !names.is_empty() && !names.contains(name) {
             continue;
