@@ -1,5 +1,7 @@
 //! The item: one normalised reading with its source, scores and times. Its JSON is the plaintext of a published message.
 
+mod json;
+
 use crate::{
     id::ItemId,
     score::{Quality, Security},

@@ -100,9 +100,6 @@ pub(crate) enum AcceptError<'a> {
 /// Largest JSON of an item: a body that is full of one value, with what an item adds.
 pub(crate) const ITEM_BYTES_MAX: usize = aups_core::limits::BODY_BYTES_MAX + LINE_BYTES_MAX;
 
-/// What the JSON of most items finds room in.
-const ITEM_BYTES_USUAL: usize = 768;
-
 /// Turns values into entries.
 #[derive(Debug)]
 pub(crate) struct Acceptance {
@@ -186,9 +183,7 @@ impl Acceptance {
         let id = self.ids.next(received_at);
         let item = Item { id, source, schema: schema.as_str().into(), received_at, data: reading, security, quality };
         let topic = config.topics.of(&item).map_err(|_| AcceptError::TopicTooLong)?;
-        // Writing texts and numbers to memory does not fail; a value that did would be one that cannot be sent on.
-        let mut json = Vec::with_capacity(ITEM_BYTES_USUAL);
-        serde_json::to_writer(&mut json, &item).map_err(|_| AcceptError::ItemTooLong)?;
+        let json = item.to_json();
         if json.len() > ITEM_BYTES_MAX {
             return Err(AcceptError::ItemTooLong);
         }

@@ -42,7 +42,7 @@ pub(crate) fn notification(of: &Entry, topic: &Topic, nos: &NosId) -> Result<Ent
         security: of.item.security,
         quality: of.item.quality,
     };
-    let json = serde_json::to_vec(&item)?.into();
+    let json = item.to_json().into();
     Ok(Entry { item, topic: topic.clone(), json, taken: Instant::now(), basis: None })
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn redacted(item: &Item, redactions: &BTreeSet<Redaction>) -> Result<
     for redaction in redactions {
         remove(&mut item.data, &redaction.path().collect::<Vec<_>>())?;
     }
-    serde_json::to_vec(&item)
+    Ok(item.to_json())
 }
 
 /// Takes out of a reading what lies at a path: a whole member, or a part of one. Of a name, or the whole value, nothing.
