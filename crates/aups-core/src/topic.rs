@@ -1,8 +1,8 @@
 //! MQTT topic names and filters (MQTT 5.0 sections 4.7 and 4.8), and templates that make names from values.
 
 use crate::id::is_name_byte;
-use serde::{Deserialize, Deserializer, Serialize};
-use std::{fmt, fmt::Write as _, str::FromStr};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{fmt, fmt::Write as _, str::FromStr, sync::Arc};
 use thiserror::Error;
 
 /// Longest topic name or filter that we take, in bytes. MQTT allows 65,535; what we make is far shorter.
@@ -44,9 +44,9 @@ pub enum TopicError {
 fn check_common(text: &str) -> Result<(), TopicError> {
     if text.is_empty() {
         Err(TopicError::Empty)
-    } else if text.len() > TOPIC_BYTES_MAX || text.split('/').count() > TOPIC_LEVELS_MAX {
+    } else if text.len() > TOPIC_BYTES_MAX || text.bytes().filter(|byte| *byte == b'/').count() >= TOPIC_LEVELS_MAX {
         Err(TopicError::TooLong)
-    } else if text.contains('\0') {
+    } else if text.bytes().any(|byte| byte == 0) {
         Err(TopicError::Nul)
     } else {
         Ok(())
@@ -66,6 +66,11 @@ macro_rules! checked_text {
                 f.write_str(&self.0)
             }
         }
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
@@ -74,16 +79,17 @@ macro_rules! checked_text {
     };
 }
 
-/// A topic name: where a message is published.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Topic(Box<str>);
+/// A topic name: where a message is published. A clone is the same text, not a copy of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(Arc<str>);
 checked_text!(Topic);
 
 impl FromStr for Topic {
     type Err = TopicError;
     fn from_str(text: &str) -> Result<Self, TopicError> {
         check_common(text)?;
-        if text.contains(['+', '#']) { Err(TopicError::Wildcard) } else { Ok(Self(text.into())) }
+        let is_wildcard = |byte| matches!(byte, b'+' | b'#');
+        if text.bytes().any(is_wildcard) { Err(TopicError::Wildcard) } else { Ok(Self(text.into())) }
     }
 }
 
@@ -101,7 +107,7 @@ impl Topic {
 }
 
 /// A topic filter: what a reader subscribes to. `$share/<group>/F` is kept whole; [`Filter::matched`] is its `F`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter(Box<str>);
 checked_text!(Filter);
 
@@ -226,7 +232,7 @@ impl fmt::Display for TopicTemplate {
 }
 
 impl Serialize for TopicTemplate {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
     }
 }
@@ -240,6 +246,10 @@ impl<'de> Deserialize<'de> for TopicTemplate {
 fn push_level(topic: &mut String, value: &str) {
     if value.is_empty() {
         topic.push('_');
+    }
+    if value.bytes().all(is_name_byte) {
+        topic.push_str(value);
+        return;
     }
     for byte in value.bytes() {
         if is_name_byte(byte) {

@@ -41,7 +41,7 @@ impl Sink for EmbeddedBroker {
 pub(super) fn in_its_words(message: Outgoing) -> aups_broker::Outgoing {
     let Outgoing { topic, payload, content_type, retain, qos } = message;
     let at_most_once = qos == Qos::AtMostOnce;
-    aups_broker::Outgoing { topic: topic.to_string(), payload, content_type, retain, at_most_once }
+    aups_broker::Outgoing { topic: topic.as_str().to_owned(), payload, content_type, retain, at_most_once }
 }
 
 impl Sessions for EmbeddedBroker {
