@@ -90,6 +90,7 @@ pub(crate) struct Pep {
     nos: NosId,
     policies: watch::Receiver<Arc<Pdp>>,
     pdp: Arc<Pdp>,
+    meters: Meters,
     /// What the metrics show of it.
     shown: ScopeCounts,
     ktm: Arc<dyn KeysTopicsManager>,
@@ -98,6 +99,23 @@ pub(crate) struct Pep {
     /// The scopes that the KTM has, by first topic level; those of the policies in force.
     levels: HashMap<Box<str>, HashSet<ScopeId>>,
     pairs: usize,
+}
+
+/// Metrics that every batch moves, each looked up once.
+struct Meters {
+    hits: metrics::Counter,
+    misses: metrics::Counter,
+    entries: metrics::Gauge,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self {
+            hits: metrics::counter!("aups_scope_cache_hits_total"),
+            misses: metrics::counter!("aups_scope_cache_misses_total"),
+            entries: metrics::gauge!("aups_scope_cache_entries"),
+        }
+    }
 }
 
 /// What is said of an unregistered source: nothing.
@@ -113,7 +131,8 @@ impl Pep {
     ) -> Self {
         let pdp = Arc::clone(&policies.borrow());
         let shown = pdp.scope_counts();
-        Self { nos, policies, pdp, shown, ktm, sources, scopes_per_level_max, levels: HashMap::new(), pairs: 0 }
+        let (meters, levels) = (Meters::new(), HashMap::new());
+        Self { nos, policies, pdp, meters, shown, ktm, sources, scopes_per_level_max, levels, pairs: 0 }
     }
 
     /// From now on a first topic level has at most so many scopes; those that there are stay.
@@ -142,9 +161,12 @@ impl Pep {
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     pub(crate) fn show_scopes(&mut self) {
         let counts = self.pdp.scope_counts();
-        metrics::counter!("aups_scope_cache_hits_total").increment(counts.hits - self.shown.hits);
-        metrics::counter!("aups_scope_cache_misses_total").increment(counts.misses - self.shown.misses);
-        metrics::gauge!("aups_scope_cache_entries").set(self.pdp.scopes_kept() as f64);
+        self.meters.hits.increment(counts.hits - self.shown.hits);
+        self.meters.misses.increment(counts.misses - self.shown.misses);
+        // Only a scope that is found out is kept, and to count those that are means a look at every shard.
+        if counts.misses != self.shown.misses {
+            self.meters.entries.set(self.pdp.scopes_kept() as f64);
+        }
         self.shown = counts;
     }
 

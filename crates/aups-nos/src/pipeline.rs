@@ -82,6 +82,26 @@ pub(crate) struct Pipeline {
     /// One for each reason, so that an ordinary one does not hide another.
     withheld_logs: HashMap<&'static str, BoundedLog>,
     trouble_log: BoundedLog,
+    meters: Meters,
+}
+
+/// Metrics that every batch moves. To look one up costs as much as to seal something, so each is looked up once.
+struct Meters {
+    published: metrics::Counter,
+    backlog_items: metrics::Gauge,
+    batches_in_flight: metrics::Gauge,
+    publish_latency: metrics::Histogram,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self {
+            published: metrics::counter!("aups_items_published_total"),
+            backlog_items: metrics::gauge!("aups_backlog_items"),
+            batches_in_flight: metrics::gauge!("aups_batches_in_flight"),
+            publish_latency: metrics::histogram!("aups_publish_latency_seconds"),
+        }
+    }
 }
 
 /// A batch that was handed to the sink.
@@ -182,6 +202,7 @@ impl Pipeline {
             batches: 0,
             withheld_logs: HashMap::new(),
             trouble_log: BoundedLog::every(LOG_EVERY),
+            meters: Meters::new(),
         }
     }
 
@@ -247,7 +268,7 @@ impl Pipeline {
         self.bury().await;
         self.fly(batch, Some(taken.through)).await;
         if let Some(taken) = first_taken {
-            metrics::histogram!("aups_publish_latency_seconds").record(taken.elapsed());
+            self.meters.publish_latency.record(taken.elapsed());
         }
     }
 
@@ -437,7 +458,7 @@ impl Pipeline {
             match flight.through {
                 Some(through) => {
                     self.backlog.acknowledge_through(through);
-                    metrics::counter!("aups_items_published_total").increment(flight.count);
+                    self.meters.published.increment(flight.count);
                 }
                 None => metrics::counter!("aups_items_resealed_total").increment(flight.count),
             }
@@ -550,8 +571,8 @@ impl Pipeline {
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     fn show_depth(&mut self) {
         self.pep.show_scopes();
-        metrics::gauge!("aups_backlog_items").set(self.backlog.unacknowledged() as f64);
-        metrics::gauge!("aups_batches_in_flight").set(self.in_flight.len() as f64);
+        self.meters.backlog_items.set(self.backlog.unacknowledged() as f64);
+        self.meters.batches_in_flight.set(self.in_flight.len() as f64);
     }
 }
 
