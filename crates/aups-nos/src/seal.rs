@@ -150,7 +150,7 @@ impl Sealer {
         for _ in 0..4 {
             // Before the KTM's revision is looked at: what says that it is of after a revocation is sealed as such.
             let ts = self.clock.now();
-            if !self.has_counter(permitted) || !self.has_key(scope).await? {
+            if !self.has_key(scope).await? {
                 self.renew_session().await?;
                 continue;
             }
@@ -162,22 +162,6 @@ impl Sealer {
             }
         }
         Err(NotPermitted::Ktm(KtmError::Clock))
-    }
-
-    /// Whether this session can still count the topic; gives it a counter if it has none.
-    fn has_counter(&mut self, permitted: &Permitted<'_>) -> bool {
-        let (entry, scope) = (permitted.entry(), permitted.scope().id);
-        let topics = &mut self.scopes.entry(scope).or_default().topics;
-        match topics.get(entry.topic.as_str()) {
-            Some(next) => *next < u32::MAX,
-            None if self.counters >= self.counters_max => false,
-            None => {
-                topics.insert(entry.topic.as_str().into(), 0);
-                self.counters += 1;
-                self.usage.note(&entry.topic, Some(scope), entry.item.source.registered);
-                true
-            }
-        }
     }
 
     /// Under what this would be sealed now.
@@ -215,8 +199,19 @@ impl Sealer {
         let (entry, scope) = (permitted.entry(), permitted.scope());
         let topic = entry.topic.as_str();
         let outside = || SealError::OutsideValidity { ts, nbf: UnixMillis(0), exp: UnixMillis(0) };
-        let state = self.scopes.get_mut(&scope.id).ok_or_else(outside)?;
-        let next = state.topics.get_mut(topic).ok_or_else(outside)?;
+        let ScopeState { key, topics, .. } = self.scopes.get_mut(&scope.id).ok_or_else(outside)?;
+        let key = key.as_ref().ok_or_else(outside)?;
+        let next = match topics.get_mut(topic) {
+            // A counter must not wrap, and there may be too many: another session begins with none.
+            Some(next) if *next == u32::MAX => return Err(SealError::Exhausted),
+            Some(next) => next,
+            None if self.counters >= self.counters_max => return Err(SealError::Exhausted),
+            None => {
+                self.counters += 1;
+                self.usage.note(&entry.topic, Some(scope.id), entry.item.source.registered);
+                topics.entry(topic.into()).or_default()
+            }
+        };
         let plaintext = Plaintext {
             topic,
             topic_seq: *next,
@@ -225,7 +220,6 @@ impl Sealer {
             bytes: plaintext,
             pad_bytes: scope.obligations.pad_bytes,
         };
-        let key = state.key.as_ref().ok_or_else(outside)?;
         let payload = key.seal(&plaintext, Some(&self.signing_key), SPELLING)?.into();
         debug!(target: ITEM, id = %entry.item.id, key_id = %key.key_id(), seq = *next, "sealed");
         *next += 1;
