@@ -6,7 +6,7 @@ mod programs;
 use super::{generator::Target, usage::Usage};
 use crate::{
     access::Access,
-    cli::{admin, failure::Failure},
+    cli::{admin, failure::Failure, http},
     settings::Durability,
 };
 use anyhow::{Context as _, bail};
@@ -156,6 +156,14 @@ impl Contender {
     /// Its administrator, where it has one.
     pub(crate) const fn access(&self) -> Option<&Access> {
         self.access.as_ref()
+    }
+
+    /// What one of its metrics says, named with its labels; nothing where it has none.
+    pub(crate) async fn metric(&self, name: &str) -> Result<Option<f64>, Failure> {
+        let Some(access) = &self.access else { return Ok(None) };
+        let answer = access.http().get(http::at(access.url(), "/metrics")).send().await;
+        let text = answer.context("the server's metrics")?.text().await.context("the server's metrics")?;
+        Ok(text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()))
     }
 
     /// Its processes.

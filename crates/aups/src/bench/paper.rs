@@ -19,11 +19,7 @@ use super::{
     usage::Usage,
     workload::{Shape, Workload},
 };
-use crate::{
-    cli::{failure::Failure, http::at},
-    settings::Durability,
-};
-use anyhow::Context as _;
+use crate::{cli::failure::Failure, settings::Durability};
 use cpu::CpuClock;
 use files::RawFiles;
 use indicatif::ProgressBar;
@@ -219,13 +215,11 @@ impl Stage<'_> {
 
 /// From reception to the hand-over to the broker, as a server with AUPS says.
 async fn published(contender: &Contender) -> Result<Option<[Duration; 2]>, Failure> {
-    let Some(access) = contender.access() else { return Ok(None) };
-    let answer = access.http().get(at(access.url(), "/metrics")).send().await.context("the server's metrics")?;
-    let text = answer.text().await.context("the server's metrics")?;
-    let quantile = |quantile: &str| {
-        let name = format!("aups_publish_latency_seconds{{quantile=\"{quantile}\"}} ");
-        let seconds = text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())?;
-        Duration::try_from_secs_f64(seconds).ok()
+    let quantile = async |quantile: &str| {
+        let name = format!("aups_publish_latency_seconds{{quantile=\"{quantile}\"}}");
+        let seconds = contender.metric(&name).await?;
+        Ok::<_, Failure>(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
     };
-    Ok(quantile("0.5").zip(quantile("0.99")).map(|(median, most)| [median, most]))
+    let (median, most) = (quantile("0.5").await?, quantile("0.99").await?);
+    Ok(median.zip(most).map(|(median, most)| [median, most]))
 }
