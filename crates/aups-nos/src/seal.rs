@@ -91,7 +91,7 @@ struct ScopeState {
     /// When the KTM was last asked; batch 0 is never.
     asked: Asking,
     /// The next topic seq of each topic.
-    topics: HashMap<Box<str>, u32>,
+    topics: HashMap<Topic, u32>,
 }
 
 impl Sealer {
@@ -197,7 +197,7 @@ impl Sealer {
 
     fn seal_now(&mut self, permitted: &Permitted<'_>, plaintext: &[u8], ts: UnixMillis) -> Result<Sealed, SealError> {
         let (entry, scope) = (permitted.entry(), permitted.scope());
-        let topic = entry.topic.as_str();
+        let topic = &entry.topic;
         let outside = || SealError::OutsideValidity { ts, nbf: UnixMillis(0), exp: UnixMillis(0) };
         let ScopeState { key, topics, .. } = self.scopes.get_mut(&scope.id).ok_or_else(outside)?;
         let key = key.as_ref().ok_or_else(outside)?;
@@ -208,12 +208,12 @@ impl Sealer {
             None if self.counters >= self.counters_max => return Err(SealError::Exhausted),
             None => {
                 self.counters += 1;
-                self.usage.note(&entry.topic, Some(scope.id), entry.item.source.registered);
-                topics.entry(topic.into()).or_default()
+                self.usage.note(topic, Some(scope.id), entry.item.source.registered);
+                topics.entry(topic.clone()).or_default()
             }
         };
         let plaintext = Plaintext {
-            topic,
+            topic: topic.as_str(),
             topic_seq: *next,
             ts,
             content: ContentType::Json,

@@ -8,12 +8,12 @@ use aups_envelope::{b64, sha256};
 use aups_ktm::link::TopicUse;
 use aups_store::{Change, Expect, Store, StoreError};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use thiserror::Error;
 
-/// Most (topic, scope) pairs that are remembered, some 300 bytes each. What comes after is published all the same.
+/// Most (topic, scope) pairs that are remembered, some 150 bytes each. What comes after is published all the same.
 pub const USES_MAX: usize = 1_000_000;
 /// Most of them that are of unregistered sources: whoever can reach the listener makes up topics.
 pub const UNREGISTERED_USES_MAX: usize = 10_000;
@@ -43,9 +43,8 @@ pub struct Usage {
 
 #[derive(Debug, Default)]
 struct Uses {
-    /// Of each topic: under which scopes, and whether the source was registered.
-    by_topic: BTreeMap<Topic, BTreeMap<Option<ScopeId>, bool>>,
-    count: usize,
+    /// Whether the source was registered.
+    registered: BTreeMap<(Topic, Option<ScopeId>), bool>,
     unregistered: usize,
     /// Not yet in the store.
     unwritten: Vec<TopicUse>,
@@ -55,13 +54,13 @@ struct Uses {
 
 impl Uses {
     fn insert(&mut self, used: &TopicUse) -> bool {
-        let full = self.count >= USES_MAX || (!used.registered && self.unregistered >= UNREGISTERED_USES_MAX);
-        let known = self.by_topic.get(&used.topic).is_some_and(|under| under.contains_key(&used.scope));
-        if known || full {
+        let full =
+            self.registered.len() >= USES_MAX || (!used.registered && self.unregistered >= UNREGISTERED_USES_MAX);
+        let Entry::Vacant(new) = self.registered.entry((used.topic.clone(), used.scope)) else { return false };
+        if full {
             return false;
         }
-        self.by_topic.entry(used.topic.clone()).or_default().insert(used.scope, used.registered);
-        self.count += 1;
+        new.insert(used.registered);
         self.unregistered += usize::from(!used.registered);
         true
     }
@@ -80,14 +79,17 @@ impl Usage {
 
     /// Topics in use, sorted, each once.
     pub fn topics(&self) -> Vec<Topic> {
-        self.lock().by_topic.keys().cloned().collect()
+        let uses = self.lock();
+        let mut topics: Vec<_> = uses.registered.keys().map(|(topic, _)| topic.clone()).collect();
+        topics.dedup();
+        topics
     }
 
     /// The topics on which something was published under each scope, sorted.
     pub fn topics_by_scope(&self) -> BTreeMap<ScopeId, Vec<Topic>> {
         let mut scopes: BTreeMap<ScopeId, Vec<Topic>> = BTreeMap::new();
-        for (topic, under) in &self.lock().by_topic {
-            for scope in under.keys().flatten() {
+        for (topic, scope) in self.lock().registered.keys() {
+            if let Some(scope) = scope {
                 scopes.entry(*scope).or_default().push(topic.clone());
             }
         }
@@ -109,13 +111,10 @@ impl Usage {
     /// From now on, what is noted is to be reported as well, and first all that is known.
     pub fn begin_reporting(&self) {
         let mut uses = self.lock();
-        let known = uses.by_topic.iter().flat_map(|(topic, under)| {
-            let used = |(scope, registered): (&Option<ScopeId>, &bool)| TopicUse {
-                topic: topic.clone(),
-                scope: *scope,
-                registered: *registered,
-            };
-            under.iter().map(used)
+        let known = uses.registered.iter().map(|((topic, scope), registered)| TopicUse {
+            topic: topic.clone(),
+            scope: *scope,
+            registered: *registered,
         });
         uses.unreported = Some(known.collect());
     }
@@ -163,18 +162,14 @@ impl Usage {
         let gone = {
             let mut uses = self.lock();
             let (mut gone, mut unregistered) = (Vec::new(), 0);
-            uses.by_topic.retain(|topic, under| {
-                under.retain(|scope, registered| match scope {
-                    Some(id) if scopes.contains(id) => {
-                        gone.push(key(topic, Some(*id)));
-                        unregistered += usize::from(!*registered);
-                        false
-                    }
-                    _ => true,
-                });
-                !under.is_empty()
+            uses.registered.retain(|(topic, scope), registered| {
+                let forgotten = scope.is_some_and(|scope| scopes.contains(&scope));
+                if forgotten {
+                    gone.push(key(topic, *scope));
+                    unregistered += usize::from(!*registered);
+                }
+                !forgotten
             });
-            uses.count -= gone.len();
             uses.unregistered -= unregistered;
             gone
         };

@@ -125,7 +125,7 @@ async fn a_topic_seq_does_not_wrap() {
     let a = named("a");
     let first = bench.seal(&a).await;
     for state in bench.sealer.scopes.values_mut() {
-        *state.topics.get_mut(a.topic.as_str()).unwrap() = u32::MAX - 1;
+        *state.topics.get_mut(&a.topic).unwrap() = u32::MAX - 1;
     }
     assert_eq!(bench.seal(&a).await.topic_seq, u32::MAX - 1);
     let next = bench.seal(&a).await;
