@@ -27,10 +27,11 @@ use axum::{
 };
 use clap::Args;
 use jiff::Timestamp;
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::mpsc::{Receiver, Sender, channel},
+    time::timeout,
 };
 use uuid::Uuid;
 
@@ -116,9 +117,11 @@ async fn accept(State(southbound): State<Southbound>, headers: HeaderMap, body: 
         read(&body).map(|item| vec![item])
     };
     let Ok(items) = items else { return StatusCode::BAD_REQUEST };
-    match southbound.queue.try_reserve_many(items.len()) {
-        Ok(room) => room.zip(items).for_each(|(place, item)| place.send(item)),
-        Err(_) => return StatusCode::SERVICE_UNAVAILABLE,
+    // As in the NOS, a stream waits for room.
+    let wait_max = if is_stream { BacklogLimits::default().wait_max } else { Duration::ZERO };
+    match timeout(wait_max, southbound.queue.reserve_many(items.len())).await {
+        Ok(Ok(room)) => room.zip(items).for_each(|(place, item)| place.send(item)),
+        _ => return StatusCode::SERVICE_UNAVAILABLE,
     }
     StatusCode::ACCEPTED
 }
@@ -190,5 +193,5 @@ fn template() -> anyhow::Result<TopicTemplate> {
 }
 
 fn message(item: &Item, template: &TopicTemplate) -> anyhow::Result<(Topic, Bytes)> {
-    Ok((template.fill(&item.source.node_id, &item.data.name)?, serde_json::to_vec(item)?.into()))
+    Ok((template.fill(&item.source.node_id, &item.data.name)?, item.to_json().into()))
 }
