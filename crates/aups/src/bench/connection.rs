@@ -1,10 +1,13 @@
 //! One HTTP/1.1 connection that stays open: a request goes out as it was composed, an answer comes back as little read as is correct.
 //! It shares the machine with what it measures, so it has to be cheap.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 /// Most headers of an answer.
@@ -37,7 +40,17 @@ struct Head {
 impl Connection {
     /// Connects.
     pub(super) async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?)
+    }
+
+    /// Connects from an address of this machine.
+    pub(super) async fn open_from(from: IpAddr, to: SocketAddr) -> io::Result<Self> {
+        let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind((from, 0).into())?;
+        Self::over(socket.connect(to).await?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(4 << 10) })
     }

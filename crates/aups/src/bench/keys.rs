@@ -26,7 +26,7 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
@@ -44,10 +44,12 @@ const WARM_UP: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) requests: usize,
-    /// Of all readers together. A server answers 50 a second of one reader, and 500 of one address.
+    /// Of all readers together.
     pub(crate) per_second: f64,
+    /// A server answers 50 a second of each.
     pub(crate) readers: NonZeroUsize,
-    pub(crate) connections: NonZeroUsize,
+    /// Each from another address of this machine: a server answers 500 a second of one.
+    pub(crate) connections: u8,
 }
 
 /// What came out of it.
@@ -138,8 +140,7 @@ struct Answers {
 impl Asked<'_> {
     async fn measure(self) -> anyhow::Result<Answers> {
         let began = Instant::now();
-        let connections = self.plan.connections.get();
-        let all = (0..connections).map(|first| self.over_one_connection(first, began));
+        let all = (0..self.plan.connections).map(|lane| self.over_one_connection(lane, began));
         let mut sum = Answers { answered: 0, refused: 0, latency: Recorder::new()? };
         for answers in futures_util::future::try_join_all(all).await? {
             sum.answered += answers.answered;
@@ -149,12 +150,15 @@ impl Asked<'_> {
         Ok(sum)
     }
 
-    /// Every so manieth request, from this one on. Latency counts from when a request was due.
-    async fn over_one_connection(self, first: usize, began: Instant) -> anyhow::Result<Answers> {
-        let mut connection = Connection::open(self.address).await.context("cannot connect to the server")?;
+    /// Every so manieth request, from an address of its own. Latency counts from when a request was due.
+    async fn over_one_connection(self, lane: u8, began: Instant) -> anyhow::Result<Answers> {
+        // All of 127.0.0.0/8 is this machine (RFC 6890).
+        let from = Ipv4Addr::new(127, 0, 1, lane).into();
+        let connection = Connection::open_from(from, self.address).await;
+        let mut connection = connection.context("cannot connect to the server")?;
         let timer = Timer::new()?;
         let mut answers = Answers { answered: 0, refused: 0, latency: Recorder::new()? };
-        for number in (first..self.requests).step_by(self.plan.connections.get()) {
+        for number in (lane.into()..self.requests).step_by(self.plan.connections.into()) {
             let request = self.request(number)?;
             let due = began + Duration::from_secs_f64(float(number as u64) / self.plan.per_second);
             timer.until(due).await?;

@@ -16,22 +16,23 @@ use std::num::NonZeroUsize;
 #[command(after_help = EXAMPLES)]
 #[command(
     long_about = "How many requests for keys one core answers.\n\nReaders ask a server in a process of its own for the key of an \
-item, at a rate that its limits allow; what it takes of the processor for one answer says how many a core gives in a second. An \
-answer is in the audit trail on disk before it is given."
+item, from many addresses of this machine, for a server limits what it answers of one; what it takes of the processor for one \
+answer says how many a core gives in a second. An answer is in the audit trail on disk before it is given, and requests that come \
+at once share a write: the slower they come, the dearer each."
 )]
 pub(super) struct Keys {
     /// Requests
-    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = from_to::<1, 10_000_000>)]
+    #[arg(long, value_name = "N", default_value_t = 30_000, value_parser = from_to::<1, 10_000_000>)]
     requests: usize,
-    /// Requests per second of all readers; a server answers 500 of one address
-    #[arg(long, value_name = "R", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=500))]
+    /// Requests per second of all readers
+    #[arg(long, value_name = "R", default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     rate: u32,
     /// Readers that ask in turn; a server answers 50 a second of each
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "120")]
     readers: NonZeroUsize,
-    /// Connections
-    #[arg(long, value_name = "N", default_value = "8")]
-    connections: NonZeroUsize,
+    /// Connections, each from another address; a server answers 500 a second of one
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..))]
+    connections: u8,
     /// Print JSON
     #[arg(long)]
     json: bool,
