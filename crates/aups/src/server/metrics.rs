@@ -43,7 +43,10 @@ pub(crate) const METRICS: &[Metric] = &[
     counter("aups_broker_connects_total", "MQTT connections that the embedded broker took"),
     counter("aups_broker_messages_total", "messages that the NOS published to the embedded broker"),
     counter("aups_broker_publishes_refused_total", "messages of readers that the embedded broker refused"),
-    counter("aups_broker_readers_overrun_total", "readers that did not keep up and lost messages"),
+    counter(
+        "aups_broker_readers_overrun_total",
+        "times that a connected reader was too slow to be waited for: its oldest messages may be dropped",
+    ),
     counter("aups_broker_sessions_ended_total", "sessions ended because their readers lost a right"),
     counter("aups_broker_subscribes_refused_total", "topic filters that the policies do not accept"),
     gauge("aups_config_version", Unit::Count, "number of the configuration in force"),
