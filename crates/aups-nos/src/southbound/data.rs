@@ -167,6 +167,8 @@ pub(super) async fn take_text(
     southbound.owe(charges, count.saturating_sub(1), text.len());
     taken?;
     once.keep(&southbound.backlog, entries).await.map_err(not_taken)?;
+    // The pipeline first: readers wait for the item, and nobody for the answer. It often runs on this very thread.
+    tokio::task::yield_now().await;
     Ok(Accepted { items: count_accepted(count), again: false, id })
 }
 
