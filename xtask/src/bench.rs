@@ -7,16 +7,18 @@ use crate::{
 use anyhow::Result;
 use std::str;
 
+/// What is measured is what is shipped.
+const PROFILE: &str = "--profile=dist";
 /// A broker for the paper's stack.
 const NEEDED: &[Needed] = &[Needed { program: "mosquitto", package: "mosquitto" }];
 
-/// Builds for release and loads all contenders; further arguments go to `aups bench load`.
+/// Builds what is shipped and loads all contenders; further arguments go to `aups bench load`.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     prepare()?;
     let commit = command::output(&mut program("git", &["describe", "--always", "--dirty"]))?;
     let out = format!("bench/results/{}.json", str::from_utf8(&commit)?.trim());
     let mut bench =
-        cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups", "--bin", "aups", "--", "bench", "load"]);
+        cargo(&["run", "--quiet", PROFILE, "--locked", "-p", "aups", "--bin", "aups", "--", "bench", "load"]);
     command::run(bench.args(["--peers", "bench/peers", "--out", &out]).args(arguments))
 }
 
@@ -27,23 +29,23 @@ pub(crate) fn prepare() -> Result<()> {
     fetch_peers()
 }
 
-/// Builds for release and attacks it; further arguments go to the harness.
+/// Builds what is shipped and attacks it; further arguments go to the harness.
 pub(crate) fn flood(arguments: &[&str]) -> Result<()> {
     build()?;
-    let mut harness = cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups-bench", "--", "flood"]);
+    let mut harness = cargo(&["run", "--quiet", PROFILE, "--locked", "-p", "aups-bench", "--", "flood"]);
     command::run(harness.args(arguments))
 }
 
-/// Builds for release and lets it work for long; further arguments go to it.
+/// Builds what is shipped and lets it work for long; further arguments go to it.
 pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
     let mut soak =
-        cargo(&["run", "--quiet", "--release", "--locked", "-p", "aups", "--bin", "aups", "--", "bench", "soak"]);
+        cargo(&["run", "--quiet", PROFILE, "--locked", "-p", "aups", "--bin", "aups", "--", "bench", "soak"]);
     command::become_this(soak.args(arguments))
 }
 
 /// Builds `aups` and, beside it, the contenders that only benches know.
 fn build() -> Result<()> {
-    command::run(&mut cargo(&["build", "--release", "--locked", "-p", "aups", "-p", "aups-bench"]))
+    command::run(&mut cargo(&["build", PROFILE, "--locked", "-p", "aups", "-p", "aups-bench"]))
 }
 
 /// Fetches what the paper's stack is made of, where there is Node.js; where there is none, the bench says so.

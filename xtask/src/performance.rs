@@ -4,6 +4,7 @@
 //! function of the JSON files. That they agree is a step of `cargo xtask test`.
 
 mod capacity;
+mod goals;
 mod tables;
 
 use crate::{bench, command};
@@ -29,7 +30,7 @@ struct Campaign {
 }
 
 enum Program {
-    /// `aups bench`, built for release.
+    /// `aups bench`, built as it is shipped.
     Bench,
     /// This one.
     Xtask,
@@ -42,7 +43,14 @@ const fn campaign(name: &'static str, arguments: &'static [&'static str]) -> Cam
 /// In the order in which they are best run: the short ones first.
 const CAMPAIGNS: &[Campaign] = &[
     campaign("load-single", &["load", "--json"]),
-    campaign("load-ndjson", &["load", "--json", "--batch", "100", "--connections", "8", "--contenders", "with"]),
+    campaign(
+        "load-ndjson",
+        &["load", "--json", "--batch", "100", "--connections", "8", "--contenders", "with,without"],
+    ),
+    campaign(
+        "load-stream",
+        &["load", "--json", "--batch", "100", "--connections", "8", "--rate", "150000", "--contenders", "with"],
+    ),
     campaign("load-disk", &["load", "--json", "--durability", "disk", "--contenders", "with,without"]),
     campaign(
         "load-open",
@@ -85,7 +93,7 @@ fn measure(names: &[&str]) -> Result<()> {
             continue;
         }
         let mut program = match by {
-            Program::Bench => command::program(command::root().join("target/release/aups"), &["bench"]),
+            Program::Bench => command::program(command::root().join("target/dist/aups"), &["bench"]),
             Program::Xtask => command::program(std::env::current_exe()?, &[]),
         };
         println!("{name}: {}", arguments.join(" "));

@@ -2,9 +2,8 @@
 
 use super::{
     Results,
-    tables::{Form, rows},
+    tables::{Form, with},
 };
-use serde_json::Value;
 
 /// The realm that is asked about.
 const MESSAGES_PER_SECOND: f64 = 1e6;
@@ -22,20 +21,13 @@ pub(super) fn block(results: &Results) -> String {
     let figure = |name: &str, pointer: &str| results.get(name)?.pointer(pointer)?.as_f64();
     let costs = || {
         Some(Costs {
-            item_micros: with(results.get("load-ndjson")?)?,
+            item_micros: with(results.get("load-ndjson")?, "/cpuMicrosPerItem")?,
             topic_bytes: figure("scale-topics", "/rssBytesEach")?,
             reader_bytes: figure("scale-readers", "/rssBytesEach")?,
             key_micros: figure("keys", "/answerMicros")?,
         })
     };
     costs().map_or_else(|| "*Not measured yet: what this is reckoned from.*".to_owned(), |costs| costs.told())
-}
-
-/// Processor time for an item, in microseconds, of AUPS among the contenders.
-fn with(load: &Value) -> Option<f64> {
-    let with = rows(load, "/contenders")
-        .find(|contender| contender.pointer("/name").and_then(Value::as_str) == Some("with"))?;
-    with.pointer("/cpuMicrosPerItem")?.as_f64()
 }
 
 struct Costs {

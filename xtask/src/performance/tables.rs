@@ -1,6 +1,6 @@
 //! The blocks of the document: Markdown as a function of what was measured.
 
-use super::{Results, capacity};
+use super::{Results, capacity, goals};
 use anyhow::{Result, bail};
 use serde_json::Value;
 
@@ -109,8 +109,10 @@ const SOAK_READERS: &[Column] = &[
 /// The block of a name. A measurement that is missing is said to be.
 pub(super) fn block(name: &str, results: &Results) -> Result<String> {
     let (kind, of) = name.split_once(' ').unwrap_or((name, ""));
-    if kind == "capacity" {
-        return Ok(capacity::block(results));
+    match kind {
+        "goals" => return Ok(goals::block(results)),
+        "capacity" => return Ok(capacity::block(results)),
+        _ => {}
     }
     let Some(measured) = results.get(of) else { return Ok(format!("*Not measured yet: {of}.*")) };
     Ok(match kind {
@@ -169,7 +171,7 @@ fn markdown(head: &str, columns: &[Column], rows: impl Iterator<Item = Vec<Strin
     lines(&heads, rows)
 }
 
-fn lines(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn lines(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let heads: Vec<_> = heads.iter().map(|head| (*head).to_owned()).collect();
     let rule = format!("| --- |{}\n", " ---: |".repeat(heads.len().saturating_sub(1)));
@@ -178,6 +180,11 @@ fn lines(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 
 pub(super) fn rows<'a>(measured: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
     measured.pointer(list).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// A figure of AUPS among the contenders of a load.
+pub(super) fn with(load: &Value, pointer: &str) -> Option<f64> {
+    rows(load, "/contenders").find(|contender| text(contender, "/name") == "with")?.pointer(pointer)?.as_f64()
 }
 
 pub(super) fn text<'a>(measured: &'a Value, pointer: &str) -> &'a str {

@@ -47,7 +47,7 @@ impl Programs {
 }
 
 const HARNESS_MISSING: &str = "the bench harness `aups-bench` is not beside this program: build both with \
-     `cargo build --release -p aups -p aups-bench`, or name it with --harness";
+     `cargo build --profile dist -p aups -p aups-bench`, or name it with --harness";
 const PEERS_MISSING: &str = "the paper's stack needs node, mosquitto, and a folder with paper-stack.js in which \
      `npm install` has run (--peers, bench/peers)";
 
