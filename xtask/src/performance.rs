@@ -59,7 +59,10 @@ const CAMPAIGNS: &[Campaign] = &[
     campaign("scale-topics", &["scale", "topics", "--json"]),
     campaign("scale-policies", &["scale", "policies", "--json"]),
     campaign("scale-readers", &["scale", "readers", "--json"]),
-    campaign("keys", &["keys", "--json"]),
+    campaign(
+        "keys",
+        &["keys", "--json", "--rate", "7000", "--requests", "50000", "--connections", "64", "--readers", "300"],
+    ),
     campaign("memory", &["memory", "--json"]),
     campaign("paper", &["paper", "--json", "--out", "bench/figures/paper"]),
     campaign("paper-disk", &["paper", "--json", "--durability", "disk", "--out", "bench/figures/paper-disk"]),

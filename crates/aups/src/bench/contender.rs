@@ -12,6 +12,7 @@ use crate::{
 use anyhow::{Context as _, bail};
 use aups_client::{Identity, enrol};
 use aups_envelope::{identity::IdentityFile, kem::Kem};
+use aups_nos::settings::BacklogLimits;
 use clap::ValueEnum;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{Method, Url};
@@ -38,6 +39,8 @@ pub(crate) use programs::Programs;
 const START_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Sources and readers that are registered at the same time.
 const SET_UP_AT_ONCE: usize = 16;
+/// Items between 202 and the broker's acknowledgement where memory is scarce: some 6 MB.
+const FRUGAL_BACKLOG_ITEMS_MAX: usize = 4_096;
 /// How often it is tried whether it does, where it does not say so.
 const START_TRIED_EVERY: Duration = Duration::from_millis(20);
 
@@ -80,7 +83,8 @@ pub(crate) struct Setup {
     pub(crate) durability: Durability,
     /// Another broker than the embedded one, which lets anybody publish and subscribe.
     pub(crate) broker: Option<Url>,
-    /// Asks the system for memory as it needs it, and not ahead of time: else a limit on what it asks for limits little.
+    /// As for a machine where memory is scarce: few items may wait to be published, and memory is asked for as it is needed, not
+    /// ahead of time: else a limit on what is asked for limits little.
     pub(crate) frugal: bool,
 }
 
@@ -204,7 +208,7 @@ impl Contender {
         let http = address(&ready, "http")?;
         let url = format!("http://{http}").parse().context("the server's own address")?;
         let access = Access::new(url, admin::read_token(&data_dir.join("admin.token"))?)?;
-        let credentials = register_sources(&access, &setup.node_ids).await?;
+        let credentials = register_sources(&access, setup).await?;
         access.apply(setup.policies.clone()).await?;
         let identities = enrol_readers(&access, &setup.readers).await?;
         let subscription = Subscription {
@@ -267,12 +271,14 @@ impl Contender {
     }
 }
 
-/// The credentials of these sources.
-async fn register_sources(access: &Access, node_ids: &[String]) -> Result<Vec<String>, Failure> {
+/// The credentials of its sources.
+async fn register_sources(access: &Access, setup: &Setup) -> Result<Vec<String>, Failure> {
     // Registrations count as items of the unregistered, of whom one address may send few.
-    let config = json!({ "quotas": { "unregistered": null } });
+    let backlog_items_max = if setup.frugal { FRUGAL_BACKLOG_ITEMS_MAX } else { BacklogLimits::default().items_max };
+    let limits = json!({ "backlogItemsMax": backlog_items_max });
+    let config = json!({ "quotas": { "unregistered": null }, "limits": limits });
     let _: Value = access.admin().send_json(Method::PUT, "/v1/config", &config).await?;
-    let registered = node_ids.iter().map(|node_id| access.register_source(node_id));
+    let registered = setup.node_ids.iter().map(|node_id| access.register_source(node_id));
     stream::iter(registered).buffered(SET_UP_AT_ONCE).try_collect().await
 }
 
