@@ -202,7 +202,7 @@ impl Contender {
             up.args(["--broker", broker.as_str()]);
         }
         if setup.frugal {
-            up.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+            up.env("MIMALLOC_ARENA_EAGER_COMMIT", "0").env("MIMALLOC_PAGE_COMMIT_ON_DEMAND", "1");
         }
         let (process, ready) = start(&mut up).await?;
         let http = address(&ready, "http")?;
