@@ -31,7 +31,6 @@ const CONTENDERS: &[Column] = &[
 ];
 const RATIOS: &[Column] = &[
     ("accepted/s", "/acceptedPerSecond", Form::Places(2)),
-    ("target", "/acceptedPerSecondTarget", Form::Places(2)),
     ("delivered/s", "/deliveredPerSecond", Form::Places(2)),
     ("CPU per item", "/cpuMicrosPerItem", Form::Places(2)),
     ("p50", "/latencyP50", Form::Places(2)),
@@ -119,10 +118,15 @@ pub(super) fn block(name: &str, results: &Results) -> Result<String> {
         "machine" => text(measured, "/machine").to_owned(),
         "load" => {
             let contenders = table("", measured, "/contenders", "/name", CONTENDERS);
-            let ratios = rows(measured, "/ratios").map(|ratio| {
-                let name = format!("{} / {}", text(ratio, "/of"), text(ratio, "/to"));
-                row(name, ratio, RATIOS)
-            });
+            let mut ratios = rows(measured, "/ratios")
+                .map(|ratio| {
+                    let name = format!("{} / {}", text(ratio, "/of"), text(ratio, "/to"));
+                    row(name, ratio, RATIOS)
+                })
+                .peekable();
+            if ratios.peek().is_none() {
+                return Ok(contenders);
+            }
             format!("{contenders}\n{}", markdown("ratio", RATIOS, ratios))
         }
         "scale" => table(text(measured, "/axis"), measured, "/steps", "/count", STEPS),
