@@ -49,7 +49,7 @@ fn the_load_bench_tells_of_contenders_that_are_not_there() {
     let nowhere = ["--harness", "/nonexistent", "--peers", "/nonexistent", "--contenders", "without,paper-stack"];
     let (code, _, errors) = run(aups.args(["bench", "load"]).args(nowhere));
     assert_eq!(code, Some(1));
-    assert!(errors.contains("cargo build --release -p aups -p aups-bench"), "{errors}");
+    assert!(errors.contains("cargo build --profile dist -p aups -p aups-bench"), "{errors}");
     assert!(errors.contains("without `paper-stack`: ") && errors.contains("there is nothing to measure"), "{errors}");
 }
 
