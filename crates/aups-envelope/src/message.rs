@@ -369,10 +369,7 @@ fn length_of_plain_text(text: &[u8]) -> usize {
     /// Looked at as a whole, without a branch per byte: several times faster for what is long, which `data` is.
     const STRIDE: usize = 32;
     let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    // Numbers and not truths are what the compiler makes vectors of.
-    let specials =
-        |stride: &[u8; STRIDE]| stride.iter().fold(0_u8, |specials, byte| specials | u8::from(is_special(byte)));
-    let is_plain = |stride: &&[u8; STRIDE]| specials(stride) == 0;
+    let is_plain = |stride: &&[u8; STRIDE]| !stride.iter().fold(false, |special, byte| special | is_special(byte));
     let (strides, _) = text.as_chunks::<STRIDE>();
     let plain = strides.iter().take_while(is_plain).count() * STRIDE;
     let rest = text.get(plain..).unwrap_or_default();
